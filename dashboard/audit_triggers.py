@@ -1,0 +1,91 @@
+"""The triggers with which the database itself refuses to change or remove an audit entry.
+
+Their SQL has its home here: the migration installs them, the system check looks for them, and the tests'
+flush, the one that may, lifts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+TABLE = "dashboard_auditentry"
+REFUSAL = "the audit log is append-only"
+
+_INSTALL = {
+    "sqlite": {
+        "audit_refuses_update": f"""
+            CREATE TRIGGER audit_refuses_update BEFORE UPDATE ON {TABLE}
+            BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
+        "audit_refuses_delete": f"""
+            CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON {TABLE}
+            BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
+    },
+    "postgresql": {
+        "audit_refuses_update": f"""
+            CREATE TRIGGER audit_refuses_update BEFORE UPDATE OR DELETE ON {TABLE}
+            FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()""",
+        "audit_refuses_truncate": f"""
+            CREATE TRIGGER audit_refuses_truncate BEFORE TRUNCATE ON {TABLE}
+            FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()""",
+    },
+}
+_REFUSE_FUNCTION = f"""
+    CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$"""
+_PRESENT = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s",
+    # 'O' and 'A': fires in an ordinary session; a disabled trigger counts as missing.
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled IN ('O', 'A')",
+}
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_REFUSE_FUNCTION)
+        for name in sorted(missing(connection)):
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name}{_on_table(connection)}")
+            cursor.execute(_INSTALL[connection.vendor][name])
+
+
+def remove(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        for name in _INSTALL[connection.vendor]:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name}{_on_table(connection)}")
+
+
+def missing(connection: BaseDatabaseWrapper) -> set[str]:
+    """The names of the triggers that the database should have and has not."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PRESENT[connection.vendor], [TABLE])
+        return set(_INSTALL[connection.vendor]) - {row[0] for row in cursor.fetchall()}
+
+
+@contextmanager
+def lifted_for_a_test_flush(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """The one exemption: a test database that is emptied between two tests."""
+    if not str(connection.settings_dict["NAME"]).rpartition("/")[2].startswith(("test_", "file:memorydb_")):
+        raise DatabaseError("The audit log's triggers are lifted on a test database only.")
+    remove(connection)
+    try:
+        yield
+    finally:
+        install(connection)
+
+
+def missing_anywhere() -> dict[str, set[str]]:
+    """Database alias -> missing triggers, of the databases that hold the audit table."""
+    found: dict[str, set[str]] = {}
+    for alias in connections:
+        connection = connections[alias]
+        if TABLE in connection.introspection.table_names() and (names := missing(connection)):
+            found[alias] = names
+    return found
+
+
+def _on_table(connection: BaseDatabaseWrapper) -> str:
+    return f" ON {TABLE}" if connection.vendor == "postgresql" else ""
