@@ -18,7 +18,7 @@ STALE_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True)
 class Freshness:
-    """How one cluster's mirror stands. `state`: live | connecting | unreachable | refused | stale | absent."""
+    """How one cluster's mirror stands: live, connecting, unreachable, refused, stale or absent."""
 
     cluster: str
     state: str
