@@ -97,7 +97,7 @@ class _Reader:
     def _follow(self) -> None:
         """One base, and the stream from it until it is time to heal. Raises ArgoError."""
         heal_at = time.monotonic() + settings.WAITDESK_HEAL_SECONDS
-        self._take_base()
+        self.take_base()
         while not self.stop.is_set() and time.monotonic() < heal_at:
             try:
                 self._follow_stream(heal_at)
@@ -107,7 +107,7 @@ class _Reader:
                 logger.warning("cluster %s: resource versions run backwards, reading anew", self.cluster)
                 return
 
-    def _take_base(self) -> None:
+    def take_base(self) -> None:
         """Reads everything unfinished, then looks at each open wait that did not come along: pages are
         offsets and shift while workflows end, so a workflow that a list lacks may well exist."""
         uids: set[str] = set()
@@ -277,6 +277,21 @@ class ClusterWatcher:
             if time.monotonic() >= renew_at:
                 mirror.renew(self.cluster.name, token, seen_at=_oldest(readers))
                 renew_at = time.monotonic() + RENEW_SECONDS
+
+
+def read_once(cluster: Cluster) -> None:
+    """Takes one base of every namespace and writes it. Raises ArgoError, LeaseLost."""
+    token = mirror.claim(cluster.name, holder="read once")
+    if token is None:
+        raise LeaseLost
+    seen: queue.Queue[Seen | Gone] = queue.Queue()
+    for namespace in cluster.namespaces or ("",):
+        reader = _Reader(clusters.client(cluster.name), cluster.name, namespace, seen)
+        reader.take_base()
+        mirror.apply(cluster.name, token, [seen.get_nowait() for _ in range(seen.qsize())])
+    mirror.note_state(cluster.name, token, state=Mirror.State.LIVE, problem="")
+    mirror.renew(cluster.name, token, seen_at=timezone.now())
+    mirror.release(cluster.name, token)
 
 
 def run_watcher(stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from dashboard.models import WorkflowLease
 
 #: Three HTTP timeouts of the client and a little.
 LENGTH = timedelta(seconds=60)
-#: How long a page waits for the other writer, seconds.
+#: How long an action waits for the other writer, seconds.
 PATIENCE = 5.0
 _PAUSE = 0.1
 
@@ -38,11 +38,11 @@ class HeldLease:
 
 @contextmanager
 def held(
-    cluster: str, *, namespace: str, workflow: str, holder: str, patience: float = PATIENCE
+    cluster: str, *, namespace: str, workflow: str, holder: str
 ) -> Iterator[HeldLease]:
-    """Holds the workflow's lease, waiting up to `patience` seconds for it. Raises WorkflowBusy."""
+    """Holds the workflow's lease, waiting up to PATIENCE seconds for it. Raises WorkflowBusy."""
     key = {"cluster": cluster, "namespace": namespace, "workflow": workflow}
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while (lease := _claim(key, holder)) is None:
         if time.monotonic() >= deadline:
             raise WorkflowBusy
