@@ -6,9 +6,11 @@ flush, the one that may, lifts them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -58,11 +60,16 @@ def remove(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(f"DROP TRIGGER IF EXISTS {name}{_on_table(connection)}")
 
 
+def names(connection: BaseDatabaseWrapper) -> set[str]:
+    """The triggers that the audit table has on this kind of database."""
+    return set(_INSTALL[connection.vendor])
+
+
 def missing(connection: BaseDatabaseWrapper) -> set[str]:
     """The names of the triggers that the database should have and has not."""
     with connection.cursor() as cursor:
         cursor.execute(_PRESENT[connection.vendor], [TABLE])
-        return set(_INSTALL[connection.vendor]) - {row[0] for row in cursor.fetchall()}
+        return names(connection) - {row[0] for row in cursor.fetchall()}
 
 
 @contextmanager
@@ -77,14 +84,22 @@ def lifted_for_a_test_flush(connection: BaseDatabaseWrapper) -> Iterator[None]:
         install(connection)
 
 
-def missing_anywhere() -> dict[str, set[str]]:
-    """Database alias -> missing triggers, of the databases that hold the audit table."""
-    found: dict[str, set[str]] = {}
-    for alias in connections:
+def check(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The system check: a database that holds the audit table has all of its triggers."""
+    problems: list[CheckMessage] = []
+    for alias in databases or []:
         connection = connections[alias]
-        if TABLE in connection.introspection.table_names() and (names := missing(connection)):
-            found[alias] = names
-    return found
+        if TABLE in connection.introspection.table_names() and (lost := missing(connection)):
+            problems.append(
+                Error(
+                    f"The audit log of database “{alias}” can be changed: the triggers"
+                    f" {', '.join(sorted(lost))} are missing.",
+                    hint="Find out who removed them. To put them back: manage.py migrate dashboard 0001"
+                    " --fake, then manage.py migrate.",
+                    id="waitdesk.E001",
+                )
+            )
+    return problems
 
 
 def _on_table(connection: BaseDatabaseWrapper) -> str:
