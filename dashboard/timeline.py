@@ -40,7 +40,7 @@ class Bar:
     """One node. `x` and `width` are percent of the drawn time, both 0 for a node that never began.
 
     `tone`: waiting | running | good | failed | skipped | pending. `group`: other nodes ran inside it.
-    `note` stands at `note_x` percent, from there on ("start") or up to there ("end"); `inside` the bar or not.
+    `note` stands at `note_x` percent, from there on ("start") or up to it ("end"), `inside` the bar or not.
     """
 
     label: str
