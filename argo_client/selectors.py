@@ -91,7 +91,10 @@ def escape(value: str) -> str:
 
 def parse_terms(text: str) -> tuple[Term, ...]:
     """The requirements as Argo reads them, none at all included. Raises InvalidSelector in Argo's words."""
-    return tuple(_term(part) for part in _split(text) if part)
+    parts = [part for part in _split(text) if part]
+    # Kubernetes reads the parts in sorted order, which decides which of two errors is told.
+    read = {part: _term(part, text) for part in sorted(parts)}
+    return tuple(read[part] for part in parts)
 
 
 def value_of(node: Node, key: str) -> str:
@@ -124,14 +127,14 @@ def _split(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _term(part: str) -> Term:
+def _term(part: str, text: str) -> Term:
     """The operator is the first that stands in the part; `==` and `=` mean the same."""
     for position in range(len(part)):
         for sign in ("!=", "==", "="):
             if part.startswith(sign, position):
                 operator = Operator.NOT_EQUALS if sign == "!=" else Operator.EQUALS
                 return Term(part[:position], operator, _unescape(part[position + len(sign) :]))
-    raise InvalidSelector(f"invalid selector: '{part}'; can't understand '{part}'")
+    raise InvalidSelector(f"invalid selector: '{text}'; can't understand '{part}'")
 
 
 def _unescape(value: str) -> str:

@@ -29,6 +29,11 @@ def may_act(user: AbstractBaseUser | AnonymousUser) -> bool:
     return role_of(user) in (OPERATOR, ADMIN)
 
 
+def role(request: HttpRequest) -> dict[str, object]:
+    """Context of every page: what the person is and may do, asked only where a template uses it."""
+    return {"role": lambda: role_of(request.user)} if hasattr(request, "user") else {}
+
+
 def person(request: HttpRequest) -> Actor:
     """The actor behind a request of a page."""
     return Actor(

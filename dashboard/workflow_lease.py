@@ -37,9 +37,7 @@ class HeldLease:
 
 
 @contextmanager
-def held(
-    cluster: str, *, namespace: str, workflow: str, holder: str
-) -> Iterator[HeldLease]:
+def held(cluster: str, *, namespace: str, workflow: str, holder: str) -> Iterator[HeldLease]:
     """Holds the workflow's lease, waiting up to PATIENCE seconds for it. Raises WorkflowBusy."""
     key = {"cluster": cluster, "namespace": namespace, "workflow": workflow}
     deadline = time.monotonic() + PATIENCE

@@ -44,7 +44,7 @@ def time_ago(moment: datetime) -> SafeString:
 
 @register.simple_tag
 def at(moment: datetime, form: str = "minute") -> SafeString:
-    """'11:39' today, 'Mon 11:39' in the last six days, '3 Nov 11:39' before; with seconds as `form` second."""
+    """As `clock`, with the exact time behind it; `form`: minute | second."""
     return _time("at", moment, _clock(moment, "%H:%M:%S" if form == "second" else "%H:%M"))
 
 
@@ -66,6 +66,12 @@ def _clock(moment: datetime, form: str) -> str:
     if days == 0:
         return local.strftime(form)
     return local.strftime(f"%a {form}" if 0 < days < 7 else f"%-d %b {form}")
+
+
+@register.filter
+def clock(moment: datetime) -> str:
+    """'11:39' today, 'Mon 11:39' in the six days before, else '3 Nov 11:39'."""
+    return _clock(moment, "%H:%M")
 
 
 @register.filter

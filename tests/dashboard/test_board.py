@@ -65,9 +65,7 @@ def test_what_waits_in_argo_is_on_the_board(submit: Submit, operator_page: Clien
     assert reverse("wait-resume", args=[wait.pk]) in html
 
 
-def test_an_empty_board_says_what_it_will_show(
-    mirror_now: Callable[[], None], operator_page: Client
-) -> None:
+def test_an_empty_board_says_what_it_will_show(mirror_now: Callable[[], None], operator_page: Client) -> None:
     mirror_now()
     assert "Nothing waits" in board(operator_page)
 
@@ -217,9 +215,7 @@ def test_the_board_stays_readable_while_argo_is_away(
     assert "connection refused" in html
 
 
-def test_without_a_watcher_the_board_says_that_it_may_be_old(
-    submit: Submit, operator_page: Client
-) -> None:
+def test_without_a_watcher_the_board_says_that_it_may_be_old(submit: Submit, operator_page: Client) -> None:
     submit("job-1")
     assert "No watcher is running." in board(operator_page)
 
