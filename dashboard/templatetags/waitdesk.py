@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django import template
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.forms import BoundField
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import access, clusters
+from dashboard import clusters
 from dashboard.board import SortLink
 from dashboard.freshness import Freshness
 from dashboard.models import Wait
@@ -109,8 +109,17 @@ def asked_for(wait: Wait) -> str:
 
 
 @register.filter
-def role(user: AbstractBaseUser | AnonymousUser) -> str:
-    return access.role_of(user)
+def never_heard(clusters_now: Iterable[Freshness]) -> bool:
+    """Whether not one Argo has answered yet, so that an empty board says nothing."""
+    return not any(cluster.seen_at for cluster in clusters_now)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """One of dashboard/icons.svg; words stand beside it or in its button's label."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("dashboard/icons.svg"), name
+    )
 
 
 @register.simple_tag
@@ -119,16 +128,16 @@ def several_clusters() -> bool:
     return len(clusters.all()) > 1
 
 
-@register.simple_tag
-def control(
-    field: BoundField, control_id: str, described_by: str = "", autofocus: bool = False
-) -> SafeString:
-    """The field's control with an id of our choice: many panels with the same fields may be open at once."""
+@register.inclusion_tag("dashboard/_field.html")
+def labelled(field: BoundField, *, owner: object, first: bool = False) -> dict[str, object]:
+    """The field with label, help and errors. Its ids end with the owner's, because several panels with the
+    same fields may be open at once; the first field, or the first with an error, takes the focus."""
+    control_id = f"{field.auto_id}-{owner}"
     attrs: dict[str, str | bool] = {"id": control_id}
-    if described_by:
-        attrs["aria-describedby"] = described_by
+    if field.errors or field.help_text:
+        attrs["aria-describedby"] = f"{control_id}-notes"
     if field.errors:
         attrs["aria-invalid"] = "true"
-    if autofocus:
+    if first:
         attrs["autofocus"] = True
-    return field.as_widget(attrs=attrs)
+    return {"field": field, "control_id": control_id, "control": field.as_widget(attrs=attrs)}
