@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-# Before Django reads its settings: a folder of our own, and no Argo from the caller's environment.
-os.environ["WAITDESK_DATA"] = tempfile.mkdtemp(prefix="waitdesk-tests-")
-for name in [name for name in os.environ if name.startswith("ARGO_") and "LIVE" not in os.environ]:
-    del os.environ[name]
+import pytest
+from django.db import connections
+from django.test import TransactionTestCase
 
-import pytest  # noqa: E402
-from django.db import connections  # noqa: E402
-from django.test import TransactionTestCase  # noqa: E402
-
-from dashboard import audit_triggers  # noqa: E402
+from dashboard import audit_triggers
 
 
 @pytest.fixture(scope="session", autouse=True)
