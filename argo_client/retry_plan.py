@@ -1,25 +1,29 @@
-"""What a retry would do to the nodes of a workflow, computed from the nodes alone.
+"""What a retry would do to each node of a workflow: delete it, reset it, or keep it.
 
-The rules are those of Argo 4.1.2 as recorded (contract README, "Retry", T06 and T19). They are numbered as
-there, and the plan is held to every recorded retry.
+The computation is the server's (v4.1.2), held to every recorded retry (contract T06, T16, T19). Its rules:
+
+1. Marked are the nodes that the selector matches, and always every failed pod, container, HTTP or plugin
+   node, unless something below it has succeeded without being matched itself.
+2. From the root down, each marked node that is still there is deleted with everything below it. Later steps
+   and dependent tasks are below.
+3. What is above each of these is reset: it runs again and waits for its parts. Deleted wins over reset.
+4. With parameters, everything below each reset group goes too: succeeded siblings run again.
+5. The nodes of the exit handler always go; it runs again at the end.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from argo_client.selectors import NodeSelector
-from argo_client.types import Node, NodePhase, Workflow
+from argo_client.types import Node, NodePhase, Workflow, WorkflowPhase
 
-_EXECUTED = ("Pod", "Container", "HTTP", "Plugin")
-_BOUNDARIES = ("DAG", "Steps", "StepGroup", "TaskGroup")
-_GROUPS = ("StepGroup", "TaskGroup")
-_FAILED = (NodePhase.FAILED, NodePhase.ERROR)
-#: The node types of the recorded workflows; of others nobody knows what a retry does to them.
-COVERED_TYPES = frozenset({"Pod", "Suspend", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped"})
+
+class CannotRetry(ValueError):
+    """Argo would refuse this retry; the text is Argo's own."""
 
 
 class Fate(StrEnum):
@@ -29,32 +33,56 @@ class Fate(StrEnum):
 
 
 class Reason(StrEnum):
-    MATCHES = "the selector matches it"
-    FAILED_BEFORE = "it failed, and every retry runs failed pods again"
-    BELOW = "it comes after a node that runs again"
-    SIBLING = "parameters are overridden, so its whole group runs again"
-    EXIT_HANDLER = "the exit handler runs again after every retry"
-    AROUND = "something inside it runs again"
-    UNTOUCHED = "nothing about it changes"
+    """Why a node meets its fate."""
+
+    MATCHED = "matched"
+    FAILED = "failed"
+    BELOW = "below"
+    ABOVE = "above"
+    SIBLING = "sibling"
+    EXIT_HANDLER = "exit_handler"
+    UNTOUCHED = "untouched"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeFate:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedNode:
+    """`cause` is the marked node, or the reset group, that this fate follows from; "" for a kept node."""
+
+    node: Node
     fate: Fate
     reason: Reason
+    cause: str = ""
+    #: the children that are left
+    children: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPlan:
-    """Node id -> what becomes of it. `matched`: the nodes that the selector hits."""
+    """Every node of the workflow, by id, in the order of `status.nodes`."""
 
-    fates: Mapping[str, NodeFate]
-    matched: frozenset[str]
-    #: types of nodes in this workflow for which the rules are not recorded
-    uncovered_types: frozenset[str]
+    nodes: Mapping[str, PlannedNode]
 
-    def of(self, fate: Fate) -> frozenset[str]:
-        return frozenset(node_id for node_id, found in self.fates.items() if found.fate is fate)
+    @property
+    def deleted(self) -> tuple[PlannedNode, ...]:
+        return self._with(Fate.DELETED)
+
+    @property
+    def reset(self) -> tuple[PlannedNode, ...]:
+        return self._with(Fate.RESET)
+
+    @property
+    def kept(self) -> tuple[PlannedNode, ...]:
+        return self._with(Fate.KEPT)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Nothing runs again: the workflow ends at once as it ended before."""
+        return not any(
+            p.fate is not Fate.KEPT and p.reason is not Reason.EXIT_HANDLER for p in self.nodes.values()
+        )
+
+    def _with(self, fate: Fate) -> tuple[PlannedNode, ...]:
+        return tuple(planned for planned in self.nodes.values() if planned.fate is fate)
 
 
 def plan_retry(
@@ -62,127 +90,143 @@ def plan_retry(
     *,
     restart_successful: bool = False,
     selector: NodeSelector | None = None,
-    overrides_parameters: bool = False,
+    parameters: Iterable[str] = (),
 ) -> RetryPlan:
-    """What Argo would delete, reset and keep. Without `restart_successful` Argo ignores the selector."""
-    tree = _Tree(workflow.nodes)
-    matched = frozenset(
-        node.id
-        for node in workflow.nodes.values()
-        if selector and restart_successful and selector.matches(node)
-    )
-    deleted: dict[str, Reason] = {}
-    reset: set[str] = set()
-    for node in tree.breadth_first(workflow.name):
-        reason = _mark(node, tree, matched)
-        if reason is None or node.id in deleted:
-            continue
-        deleted[node.id] = reason
-        for below in tree.below(node.id):
-            deleted.setdefault(below, Reason.BELOW)
-        reset |= set(tree.upwards(node))
-    if overrides_parameters:
-        for group in [n for n in reset if workflow.nodes[n].type in _GROUPS]:
-            for below in tree.below(group):
-                deleted.setdefault(below, Reason.SIBLING)
-    for node_id in tree.exit_handler(workflow.name):
-        deleted.setdefault(node_id, Reason.EXIT_HANDLER)
-    return RetryPlan(
-        fates={node_id: _fate(node_id, deleted, reset) for node_id in workflow.nodes},
-        matched=matched,
-        uncovered_types=frozenset(n.type for n in workflow.nodes.values()) - COVERED_TYPES,
-    )
+    """What Argo would do with these options. Raises CannotRetry where it would refuse the phase.
+
+    `parameters` are `NAME=VALUE`; only whether there are any decides about nodes, even of unknown names.
+    """
+    _check_phase(workflow, named=restart_successful and selector is not None)
+    chosen = selector if restart_successful else None
+    graph = _Graph(workflow)
+    fates = _Fates(graph)
+    fates.delete_exit_handler()
+    for node in graph.from_the_root():
+        if node.id not in fates.deleted and (reason := _mark(node, graph, chosen)) is not None:
+            fates.run_again(node, reason)
+    if any(True for _ in parameters):
+        fates.delete_siblings()
+    return RetryPlan(nodes={node.id: fates.of(node) for node in workflow.nodes.values()})
 
 
-def _mark(node: Node, tree: _Tree, matched: frozenset[str]) -> Reason | None:
-    """Rule 1: what is to run again by itself."""
-    if node.id in matched:
-        return Reason.MATCHES
-    if node.type not in _EXECUTED or node.phase not in _FAILED:
-        return None
-    parent = tree.parent(node.id)
-    start = parent.id if parent is not None and parent.type == "Retry" else node.id
-    went_on = any(
-        tree.nodes[below].phase is NodePhase.SUCCEEDED and below not in matched for below in tree.below(start)
-    )
-    return None if went_on else Reason.FAILED_BEFORE
+_EXECUTED = frozenset({"Pod", "Container", "HTTP", "Plugin"})
+_HOLDERS = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup"})
+_GROUPS = frozenset({"StepGroup", "TaskGroup"})
+_FAILED = frozenset({NodePhase.FAILED, NodePhase.ERROR})
 
 
-def _fate(node_id: str, deleted: Mapping[str, Reason], reset: set[str]) -> NodeFate:
-    if node_id in deleted:
-        return NodeFate(fate=Fate.DELETED, reason=deleted[node_id])
-    if node_id in reset:
-        return NodeFate(fate=Fate.RESET, reason=Reason.AROUND)
-    return NodeFate(fate=Fate.KEPT, reason=Reason.UNTOUCHED)
+def _check_phase(workflow: Workflow, *, named: bool) -> None:
+    if workflow.phase is WorkflowPhase.SUCCEEDED and not named:
+        raise CannotRetry(
+            "To retry a succeeded workflow, set the options restartSuccessful and nodeFieldSelector"
+        )
+    if not workflow.finished:
+        raise CannotRetry(f"Cannot retry a workflow in phase {workflow.phase}")
 
 
-class _Tree:
-    """The nodes with their parents. Of several parents Argo knows the one whose id sorts last."""
+class _Graph:
+    """The nodes by their `children`. Where several nodes have one child, its parent is the one whose id
+    sorts last, as in Argo (T19)."""
 
-    def __init__(self, nodes: Mapping[str, Node]) -> None:
-        self.nodes = nodes
+    def __init__(self, workflow: Workflow) -> None:
+        self.nodes = workflow.nodes
+        self.root = workflow.nodes.get(workflow.name)
+        self.exit_handler = f"{workflow.name}.onExit"
         self._parents: dict[str, str] = {}
-        for node_id in sorted(nodes):
-            for child in nodes[node_id].children:
-                self._parents[child] = node_id
+        for node in sorted(workflow.nodes.values(), key=lambda node: node.id):
+            self._parents.update(dict.fromkeys(node.children, node.id))
 
-    def parent(self, node_id: str) -> Node | None:
-        return self.nodes.get(self._parents.get(node_id, ""))
+    def parent(self, node: Node) -> Node | None:
+        return self.nodes.get(self._parents.get(node.id, ""))
 
-    def below(self, node_id: str) -> set[str]:
-        """Everything under a node by `children`, without the node itself."""
-        found: set[str] = set()
-        ahead = [node_id]
-        while ahead:
-            for child in self.nodes[ahead.pop()].children:
-                if child in self.nodes and child not in found:
-                    found.add(child)
-                    ahead.append(child)
+    def boundary(self, node: Node) -> Node | None:
+        return self.nodes.get(node.boundary_id)
+
+    def from_the_root(self) -> Iterator[Node]:
+        """Breadth first, each node once; those that the root does not lead to are left out."""
+        return iter(()) if self.root is None else self._breadth_first(self.root)
+
+    def below(self, node: Node) -> Iterator[Node]:
+        found = self._breadth_first(node)
+        next(found)
         return found
 
-    def breadth_first(self, root: str) -> Iterator[Node]:
-        ahead, seen = deque([root] if root in self.nodes else []), {root}
-        while ahead:
-            node = self.nodes[ahead.popleft()]
+    def _breadth_first(self, start: Node) -> Iterator[Node]:
+        waiting, seen = deque([start]), {start.id}
+        while waiting:
+            node = waiting.popleft()
             yield node
             for child in node.children:
                 if child in self.nodes and child not in seen:
                     seen.add(child)
-                    ahead.append(child)
+                    waiting.append(self.nodes[child])
 
-    def upwards(self, node: Node) -> Iterator[str]:
-        """Rule 3: what is reset above a node that runs again."""
-        current = self.parent(node.id)
-        if current is not None and (
-            current.type in _BOUNDARIES or (current.type == "Retry" and current.phase in _FAILED)
-        ):
-            yield current.id
-        while current is not None:
-            parent = self.parent(current.id)
-            if parent is not None and parent.type == "Retry":
-                if parent.phase in _FAILED:
-                    yield parent.id
-                current, parent = parent, self.parent(parent.id)
-            if parent is not None and parent.type in _GROUPS:
-                yield parent.id
-                current = parent
-            boundary = current.boundary_id
-            if not boundary:
-                return
-            current = self._climb(current, boundary)
-            if current is not None and current.type in _BOUNDARIES:
-                yield current.id
 
-    def exit_handler(self, root: str) -> set[str]:
-        """The nodes of the onExit handler: a second root of their own."""
-        handler = [n.id for n in self.nodes.values() if n.name == f"{root}.onExit"]
-        return {below for node_id in handler for below in {node_id, *self.below(node_id)}}
+def _mark(node: Node, graph: _Graph, selector: NodeSelector | None) -> Reason | None:
+    """Why a node runs again by itself; None if it does not."""
+    if selector is not None and selector.matches(node):
+        return Reason.MATCHED
+    if node.type not in _EXECUTED or node.phase not in _FAILED:
+        return None
+    parent = graph.parent(node)
+    begin = parent if parent is not None and parent.type == "Retry" else node
+    went_on = any(
+        below.phase is NodePhase.SUCCEEDED and not (selector is not None and selector.matches(below))
+        for below in graph.below(begin)
+    )
+    return None if went_on else Reason.FAILED
 
-    def _climb(self, node: Node, boundary: str) -> Node | None:
-        """The boundary's node, reached by parents."""
-        current: Node | None = node
-        seen = set()
-        while current is not None and current.id != boundary and current.id not in seen:
-            seen.add(current.id)
-            current = self.parent(current.id)
-        return current if current is not None and current.id == boundary else None
+
+class _Fates:
+    """What has been decided so far, with its reason and cause."""
+
+    def __init__(self, graph: _Graph) -> None:
+        self.graph = graph
+        self.deleted: dict[str, tuple[Reason, str]] = {}
+        self.reset: dict[str, str] = {}
+
+    def delete_exit_handler(self) -> None:
+        for node in self.graph.nodes.values():
+            if node.name.startswith(self.graph.exit_handler):
+                self.deleted[node.id] = (Reason.EXIT_HANDLER, "")
+
+    def run_again(self, node: Node, reason: Reason) -> None:
+        self.deleted[node.id] = (reason, node.id)
+        for below in self.graph.below(node):
+            self.deleted.setdefault(below.id, (Reason.BELOW, node.id))
+        for above in _above(node, self.graph):
+            self.reset.setdefault(above.id, node.id)
+
+    def delete_siblings(self) -> None:
+        for group in [self.graph.nodes[id_] for id_ in self.reset if id_ not in self.deleted]:
+            if group.type in _GROUPS:
+                for below in self.graph.below(group):
+                    self.deleted.setdefault(below.id, (Reason.SIBLING, group.id))
+
+    def of(self, node: Node) -> PlannedNode:
+        children = tuple(child for child in node.children if child not in self.deleted)
+        if node.id in self.deleted:
+            reason, cause = self.deleted[node.id]
+            return PlannedNode(node=node, fate=Fate.DELETED, reason=reason, cause=cause, children=children)
+        if node.id in self.reset:
+            cause = self.reset[node.id]
+            return PlannedNode(
+                node=node, fate=Fate.RESET, reason=Reason.ABOVE, cause=cause, children=children
+            )
+        return PlannedNode(node=node, fate=Fate.KEPT, reason=Reason.UNTOUCHED, children=children)
+
+
+def _above(node: Node, graph: _Graph) -> Iterator[Node]:
+    """What is reset above a node that runs again, going up by one parent only."""
+    seen: set[str] = set()
+    current = graph.parent(node)
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        if current.type in _HOLDERS or (current.type == "Retry" and current.phase in _FAILED):
+            yield current
+        parent = graph.parent(current)
+        while parent is not None and parent.type in (*_GROUPS, "Retry") and parent.id not in seen:
+            seen.add(parent.id)
+            yield parent
+            current, parent = parent, graph.parent(parent)
+        current = graph.boundary(current)
