@@ -17,7 +17,14 @@ from urllib.parse import quote
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 from urllib3.util.retry import Retry
 
 from argo_client.errors import ArgoError, NotArgo, Refused, Throttled, Unavailable, Unclear, from_answer
@@ -410,10 +417,17 @@ def _broken(
 ) -> ArgoError:
     """The error behind a call without a whole answer. What never left us was surely not done; a read may
     be repeated whatever became of it."""
-    reason = error.args[0] if error.args else None
-    sent = not isinstance(reason, MaxRetryError) and not isinstance(error, requests.ConnectTimeout)
-    kind = Unclear if sent and method != "GET" else Unavailable
+    kind = Unavailable if method == "GET" or _was_never_sent(error) else Unclear
     return kind(_why(error), method=method, path=path, status=status)
+
+
+def _was_never_sent(error: requests.RequestException) -> bool:
+    """True when no connection was made; urllib3 wraps every other failure in MaxRetryError, too."""
+    reason = error.args[0] if error.args else None
+    if isinstance(reason, MaxRetryError):
+        reason = reason.reason
+    unmade = (NewConnectionError, ConnectTimeoutError, NameResolutionError, SSLError, ProxyError)
+    return isinstance(reason, unmade) or isinstance(error, requests.exceptions.InvalidURL)
 
 
 def _why(error: requests.RequestException) -> str:

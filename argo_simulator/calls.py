@@ -68,10 +68,15 @@ class Call:
 def answer(argo: Simulator, call: Call) -> Any:
     """The JSON of a call's answer. Raises ApiError."""
     for method, pattern, reply in _ROUTES:
-        if method == call.method and len(pattern) == len(call.parts):
-            if all(want in ("*", got) for want, got in zip(pattern, call.parts, strict=True)):
-                return reply(argo, call)
+        if method == call.method and _fits(pattern, call.parts):
+            return reply(argo, call)
     raise ApiError(501, "Not Implemented")
+
+
+def _fits(pattern: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    return len(pattern) == len(parts) and all(
+        want in ("*", got) for want, got in zip(pattern, parts, strict=True)
+    )
 
 
 def split(path: str) -> tuple[str, ...]:
@@ -197,7 +202,9 @@ def _resume(argo: Simulator, call: Call) -> JsonObject:
     prefix = "" if selector else "timed out waiting for the condition: "
     return _write(
         argo, call, "resume", "update", prefix=prefix,
-        change=lambda w, body, now: operations.resume(w, selector=selector, caller=call.visitor.caller, now=now),
+        change=lambda w, body, now: operations.resume(
+            w, selector=selector, caller=call.visitor.caller, now=now
+        ),
     )  # fmt: skip
 
 
@@ -269,7 +276,7 @@ def _write(
 
 
 def packed(workflow: JsonObject, argo: Simulator, *, in_list: bool) -> JsonObject:
-    """The workflow as a list or a reply shows it where nodes are packed; GET and streams give them in full."""
+    """The workflow as lists and replies show it where nodes are packed; GET and streams give all of it."""
     nodes = workflow.get("status", {}).get("nodes")
     if argo.packing is None or not nodes or (argo.packing == "offloaded" and in_list):
         return workflow

@@ -238,7 +238,8 @@ class Pass:
     def _run_steps(
         self, node: JsonObject, template: JsonObject, scope: str, known: Mapping[str, str]
     ) -> None:
-        known, before = dict(known), []
+        known = dict(known)
+        before: list[JsonObject] = []
         for number, group in enumerate(template["steps"]):
             name = f"{node['name']}[{number}]"
             box = self.nodes.get(node_id(self.name, name)) or self._add(
@@ -343,9 +344,8 @@ class Pass:
             return self._call(
                 task, name=name, display=task["name"], scope=scope, boundary=dag["id"], known=known
             )
-        around = {k: task[k] for k in ("templateRef",) if k in task} or {"templateName": task["template"]}
         group = self.nodes.get(node_id(self.name, name)) or self._add(
-            name, task["name"], "TaskGroup", scope=scope, boundary=dag["id"], nodeFlag={}, **around
+            name, task["name"], "TaskGroup", scope=scope, boundary=dag["id"], nodeFlag={}, **_named(task)
         )
         phases = []
         for item, label in self._items(task, known):
@@ -362,9 +362,8 @@ class Pass:
     def _omit(
         self, name: str, task: JsonObject, scope: str, dag: JsonObject, parents: list[JsonObject]
     ) -> None:
-        around = {k: task[k] for k in ("templateRef",) if k in task} or {"templateName": task["template"]}
         node = self._add(
-            name, task["name"], "Skipped", scope=scope, boundary=dag["id"], nodeFlag={}, **around
+            name, task["name"], "Skipped", scope=scope, boundary=dag["id"], nodeFlag={}, **_named(task)
         )
         self._end(node, "Omitted", "omitted: depends condition not met")
         for parent in parents:
@@ -466,6 +465,12 @@ class Pass:
     def _drop_empty_nodes(self) -> None:
         if not nodes_of(self.workflow):
             self.workflow["status"].pop("nodes", None)
+
+
+def _named(task: JsonObject) -> JsonObject:
+    return (
+        {"templateRef": task["templateRef"]} if "templateRef" in task else {"templateName": task["template"]}
+    )
 
 
 def _type(template: JsonObject) -> str:

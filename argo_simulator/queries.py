@@ -54,7 +54,7 @@ def list_test(query: dict[str, str]) -> tuple[Test, bool]:
         elif key == "metadata.name":
             tests.append(_name_test(value, operator, query.get("nameFilter", "")))
         elif key == "metadata.namespace":
-            tests.append(lambda w, v=value: w["metadata"]["namespace"] == v)  # type: ignore[misc]
+            tests.append(_namespace_test(value))
         else:
             raise ApiError(400, f"unsupported requirement {term}")
     tests += _time_tests(query)
@@ -64,6 +64,10 @@ def list_test(query: dict[str, str]) -> tuple[Test, bool]:
 def _field_term(term: str) -> tuple[str, str, str]:
     key, operator, value = re.split(r"(!=|==|=|<|>)", term, maxsplit=1)
     return key, operator, value
+
+
+def _namespace_test(value: str) -> Test:
+    return lambda workflow: workflow["metadata"]["namespace"] == value
 
 
 def _name_test(value: str, operator: str, name_filter: str) -> Test:

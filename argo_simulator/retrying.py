@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from argo_client.retry_plan import Fate, plan_retry
+from argo_client.retry_plan import CannotRetry, plan_retry
 from argo_client.selectors import EmptySelector, InvalidSelector, NodeSelector
 from argo_client.types import Workflow
-from argo_simulator.operations import FINISHED, LABEL, Caller, nodes_of, note_actor
+from argo_simulator.operations import LABEL, Caller, nodes_of, note_actor
 from argo_simulator.store import ApiError, JsonObject
 
 
 def retry(workflow: JsonObject, body: JsonObject, *, caller: Caller, now: str) -> list[str]:
     """Deletes and resets nodes, takes the end of the workflow away; the ids of the nodes that were hit."""
     restart, text = bool(body.get("restartSuccessful")), str(body.get("nodeFieldSelector") or "")
-    _allowed(workflow, restart=restart, selector=text)
-    selector = _selector(text) if restart and text else None
     overrides = dict(_named(parameter) for parameter in body.get("parameters") or [])
-    plan = plan_retry(
-        Workflow.from_json(workflow),
-        restart_successful=restart,
-        selector=selector,
-        overrides_parameters=bool(overrides),
-    )
-    deleted, reset = plan.of(Fate.DELETED), plan.of(Fate.RESET)
+    try:
+        plan = plan_retry(
+            Workflow.from_json(workflow),
+            restart_successful=restart,
+            selector=_selector(text) if restart and text else None,
+            parameters=body.get("parameters") or (),
+        )
+    except CannotRetry as refusal:
+        raise ApiError(400, str(refusal)) from None
+    deleted = frozenset(planned.node.id for planned in plan.deleted)
+    reset = frozenset(planned.node.id for planned in plan.reset)
     kept = {key: node for key, node in nodes_of(workflow).items() if key not in deleted}
     for node in kept.values():
         _without(node, deleted)
@@ -31,16 +33,6 @@ def retry(workflow: JsonObject, body: JsonObject, *, caller: Caller, now: str) -
     _override(workflow, overrides)
     note_actor(workflow, caller, "Retry")
     return sorted(deleted)
-
-
-def _allowed(workflow: JsonObject, *, restart: bool, selector: str) -> None:
-    phase = workflow.get("status", {}).get("phase") or ""
-    if phase == "Succeeded" and not (restart and selector):
-        raise ApiError(
-            400, "To retry a succeeded workflow, set the options restartSuccessful and nodeFieldSelector"
-        )
-    if phase not in FINISHED:
-        raise ApiError(400, f"Cannot retry a workflow in phase {phase}")
 
 
 def _selector(text: str) -> NodeSelector | None:

@@ -241,7 +241,7 @@ def _status_error(status: int) -> ApiError:
         401: "Unauthorized",
         403: 'workflows.argoproj.io "x" is forbidden: User "u" cannot update resource "workflows"',
         429: "/workflow.WorkflowService is rejected by grpc_ratelimit middleware, please retry later.",
-        503: 'connection error: desc = "transport: Error while dialing: dial tcp: connect: connection refused"',
+        503: 'connection error: desc = "transport: Error while dialing: connect: connection refused"',
     }
     return ApiError(status, texts.get(status, "something else"))
 

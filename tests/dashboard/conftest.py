@@ -24,9 +24,10 @@ TEMPLATE = Path(__file__).parents[2] / "argo_simulator" / "external-job-template
 def gate_template(**parameters: Any) -> dict[str, Any]:
     """A workflow template whose one step waits for outputs that somebody supplies.
 
-    Each parameter: name -> {"enum": [...], "default": "...", "description": "..."}.
+    Each parameter: name -> {"enum": [...], "default": "...", "value": "..."}; without any of these it is
+    an output alone, as Argo demands a value of every input.
     """
-    inputs = [{"name": name, **spec} for name, spec in parameters.items()]
+    inputs = [{"name": name, **spec} for name, spec in parameters.items() if spec]
     outputs = [{"name": name, "valueFrom": {"supplied": {}}} for name in parameters]
     return {
         "apiVersion": "argoproj.io/v1alpha1",

@@ -161,7 +161,7 @@ def test_a_gate_asks_for_its_outputs_and_sends_all_of_them_at_once(
 def test_a_value_outside_the_choices_is_refused_by_us_because_argo_would_take_it(
     submit: Submit, operator_page: Client, fragment: dict[str, str], argo: Simulator
 ) -> None:
-    argo.create_template(gate_template(approve={"enum": ["YES", "NO"]}))
+    argo.create_template(gate_template(approve={"enum": ["YES", "NO"], "default": "NO"}))
     wait = submit(template="release-gate")
     html = resume(operator_page, wait, fragment, **{"output:approve": "MAYBE"})
     assert "MAYBE" in html
