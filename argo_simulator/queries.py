@@ -34,13 +34,19 @@ def _requirement(part: str) -> Callable[[dict[str, str]], bool]:
     pieces = re.split(r"(!=|==|=)", part)
     if len(pieces) == 1:
         key = part.strip()
-        return (lambda labels: key[1:] not in labels) if key[0] == "!" else (lambda labels: key in labels)
+        return _presence(key)
     if len(pieces) > 3:
         raise ApiError(
             400, f"unable to parse requirement: found '{pieces[3]}', expected: ',' or 'end of string'"
         )
     key, operator, value = (piece.strip() for piece in pieces)
     return lambda labels: (labels.get(key) == value) == (operator != "!=")
+
+
+def _presence(key: str) -> Callable[[dict[str, str]], bool]:
+    if key.startswith("!"):
+        return lambda labels: key[1:] not in labels
+    return lambda labels: key in labels
 
 
 def list_test(query: dict[str, str]) -> tuple[Test, bool]:

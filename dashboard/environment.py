@@ -44,9 +44,7 @@ VARIABLES = (
     Variable("PORT", "8000", "The port that `make run` listens on."),
     Variable("TIME_ZONE", "UTC", "The time zone of the pages, such as `Europe/Berlin`."),
     Variable("WAITDESK_DATA", "data", "The folder for the SQLite database and the generated key."),
-    Variable(
-        "WAITDESK_PRODUCTION", "false", "Secure cookies, HSTS, https only, and no SECRET_KEY made up."
-    ),
+    Variable("WAITDESK_PRODUCTION", "false", "Secure cookies, HSTS, https only, and no SECRET_KEY made up."),
     Variable("WAITDESK_CSRF_TRUSTED_ORIGINS", "", "Origins such as `https://waitdesk.example`, with commas."),
     Variable("WAITDESK_BEHIND_TLS_PROXY", "false", "Believe a proxy's `X-Forwarded-Proto`."),
     Variable(
@@ -128,7 +126,7 @@ def server_url(server: str, *, secure: bool) -> str:
     rest = rest.rstrip("/")
     if scheme not in ("http", "https") or not rest or set(rest) & set("/?#@ "):
         raise BadSetting(
-            "ARGO_SERVER (or a cluster's server) is host:port or http(s)://host:port, without a login or a path;"
+            "ARGO_SERVER (or a cluster's server) is host:port or http(s)://host:port, without login or path;"
             " a path goes into ARGO_BASE_HREF."
         )
     return f"{scheme}://{rest}"

@@ -56,7 +56,7 @@
 
   // --- Rows that leave -------------------------------------------------------------------------------
   let moved = 0;
-  on("pointermove", () => (moved = Date.now()), { addEventListener: (n, f) => addEventListener(n, f, { passive: true }) });
+  on("pointermove", () => (moved = Date.now()));
 
   const pointerIsOn = (element) => Date.now() - moved < RESTLESS && element?.matches(":hover");
 
@@ -165,7 +165,6 @@
   on("htmx:afterSwap", (event) => {
     if (polling) settle();
     polling = false;
-    timeResults();
     showTheme();
     const state = $("#wait-body")?.dataset.state;
     const actions = $("#wait-actions");
@@ -183,6 +182,7 @@
 
   // On a wait's page the rest of the page follows at once what was done to it.
   on("htmx:afterSettle", (event) => {
+    timeResults(); // htmx gives a swapped element its own class only now
     const verb = event.detail.requestConfig?.verb;
     if (verb === "post" && event.detail.target.id === "wait-actions" && $("#poll")) {
       htmx.trigger("#poll", "waitdesk:look");
