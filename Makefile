@@ -26,7 +26,8 @@ run: .venv/run-stamp  ## Waitdesk on this machine; ARGO_SERVER=host:port for a r
 
 test: .venv/dev-stamp  ## every test but the live, fault-marathon and benchmark ones
 	@sh tests/need_chromium.sh
-	$(BIN)/python -m tests.run
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests/dashboard -n 2
+	$(BIN)/python -m pytest -n 2
 
 test-faults: .venv/dev-stamp  ## the long fault tests
 	$(BIN)/python -m pytest -m marathon -o addopts="--strict-markers --strict-config"

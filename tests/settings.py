@@ -13,7 +13,6 @@ from dashboard.settings import *  # noqa: E402, F403
 from dashboard.settings import DATABASES, WAITDESK_DATA  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-WHITENOISE_AUTOREFRESH = True
 if DATABASES["default"]["ENGINE"] == "dashboard.sqlite_lock":
     # In a file: threads and processes of a test share it as those of the product do.
     DATABASES["default"]["TEST"] = {"NAME": str(WAITDESK_DATA / "test_waitdesk.sqlite3")}

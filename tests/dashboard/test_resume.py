@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -110,6 +111,7 @@ def test_of_two_operators_who_click_at_once_one_is_told_that_the_other_was_faste
         page = Client()
         page.force_login(operator)
         answers.append(resume(page, wait, fragment))
+        connection.close()
 
     threads = [threading.Thread(target=click) for _ in range(2)]
     for thread in threads:

@@ -29,8 +29,8 @@ class Command(BaseCommand):
         demo = not settings.WAITDESK_CLUSTERS
         if demo and not _is_loopback(host):
             raise CommandError(
-                f"Without ARGO_SERVER the demo runs, whose passwords everybody knows, so it does not listen on"
-                f" {host}. Set ARGO_SERVER, or leave HOST at 127.0.0.1."
+                "Without ARGO_SERVER the demo runs, whose passwords everybody knows, so it does not listen"
+                f" on {host}. Set ARGO_SERVER, or leave HOST at 127.0.0.1."
             )
         _must_be_free(host, port)
         call_command("migrate", verbosity=0)

@@ -116,31 +116,54 @@
   let anchor = null;
 
   const holdsPanel = (node) => node.matches?.(".row, .actions") && $(".panel", node);
-  const isResult = (node) => node.matches?.(".row[data-leaves]:not(.gone)") && Number(node.dataset.leaves) > Date.now();
+  const isResult = (row) => row.matches(".row[data-leaves]:not(.gone)") && Number(row.dataset.leaves) > Date.now();
+
+  // Whether a row that the board no longer lists stays for now.
+  function stays(row) {
+    if (holdsPanel(row)) sayEnded(row);
+    else if (!isResult(row)) {
+      if (!row.contains(document.activeElement) && !pointerIsOn(row.parentElement)) return false;
+      keepGone(row);
+    }
+    return true;
+  }
+
+  // Gives the rows that stay a place in what is swapped in, each after the row that it stood after.
+  function keepPlaces(target, fragment) {
+    const rows = $(".rows", fragment);
+    let before = null;
+    for (const old of all(".rows > .row", target)) {
+      let fresh = rows && fragment.getElementById(old.id);
+      if (rows && !fresh && stays(old)) {
+        fresh = document.createElement("li");
+        fresh.id = old.id;
+        fresh.dataset.keep = "";
+        if (before) before.after(fresh);
+        else rows.prepend(fresh);
+      }
+      before = fresh || before;
+    }
+  }
+
+  function keepsAsItIs(old, fresh) {
+    if (fresh.nodeType !== 1) return false;
+    if ("keep" in fresh.dataset) return true;
+    if (holdsPanel(old)) return !$(".panel", fresh);
+    if (old.matches("time[data-for], time[data-left]")) return old.dateTime === fresh.dateTime;
+    return old.matches(".row") && isResult(old);
+  }
 
   function install() {
     Object.assign(Idiomorph.defaults.callbacks, {
-      beforeNodeMorphed(old, fresh) {
-        if (holdsPanel(old) && fresh.nodeType === 1 && !$(".panel", fresh)) return false;
-        if (isResult(old)) return false;
-        if (old.matches?.("time[data-for], time[data-left]") && old.dateTime === fresh.dateTime) return false;
-        return true;
-      },
-      beforeNodeRemoved(node) {
-        if (!polling || !node.matches?.(".row")) return true;
-        if (holdsPanel(node)) {
-          sayEnded(node);
-          return false;
-        }
-        if (isResult(node)) return false;
-        if (node.contains(document.activeElement) || pointerIsOn(node.parentElement)) {
-          keepGone(node);
-          return false;
-        }
-        return true;
-      },
-      beforeAttributeUpdated(name) {
-        return name !== "open"; // of a menu that somebody opened
+      beforeNodeMorphed: (old, fresh) => old.nodeType !== 1 || !(old.dataset && keepsAsItIs(old, fresh)),
+      beforeAttributeUpdated: (name) => name !== "open", // of a menu that somebody opened
+    });
+    htmx.defineExtension("morph", {
+      isInlineSwap: (style) => style === "morph",
+      handleSwap(style, target, fragment) {
+        if (style !== "morph") return false;
+        if (polling) keepPlaces(target, fragment);
+        return Idiomorph.morph(target, fragment.children, { morphStyle: "outerHTML" });
       },
     });
   }
