@@ -150,6 +150,7 @@
     if ("keep" in fresh.dataset) return true;
     if (holdsPanel(old)) return !$(".panel", fresh);
     if (old.matches("time[data-for], time[data-left]")) return old.dateTime === fresh.dateTime;
+    if (old.matches(".actions")) return Boolean($(".note", old)); // what came of an action
     return old.matches(".row") && isResult(old);
   }
 
