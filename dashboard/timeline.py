@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from django.utils import timezone
 
@@ -279,7 +280,8 @@ def _clock(moment: datetime) -> str:
 
 
 def _ticks(span: _Span, *, ends_now: bool) -> tuple[Tick, ...]:
-    step = next((s for s in _STEPS if (span.end - span.start) / s <= 4), _STEPS[-1])
+    whole = span.end - span.start
+    step = next((s for s in _STEPS if whole / s <= 4), _STEPS[-1] * ceil(whole / _STEPS[-1] / 4))
     form = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M" if step < timedelta(days=1) else "%-d %b"
     last = "now" if ends_now else _label(span.end, form)
     inner = [
@@ -303,7 +305,7 @@ def _round_moments(span: _Span, step: timedelta) -> Iterator[datetime]:
     seconds = step.total_seconds()
     local = span.start.timestamp() + offset.total_seconds()
     moment = datetime.fromtimestamp((local // seconds + 1) * seconds, UTC) - offset
-    while moment < span.end and (moment - span.start) / step < 20:
+    while moment < span.end:
         yield moment
         moment += step
 
