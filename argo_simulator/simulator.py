@@ -156,12 +156,19 @@ class Simulator:
         """Every stream that continues from an old version is told that it is too old."""
         self.store.forget_history()
 
+    def set_versions_back(self, by: int) -> None:
+        """As after a restore from a backup: what changes from now on carries lower versions than before."""
+        with self.store.changed:
+            self.store.version -= by
+            self.store.forget_history()
+            self._passed_version = self.store.version
+
     # The controller
 
-    def run_controller(self) -> None:
-        """One look at every unfinished workflow."""
+    def run_controller(self, *, only: Key | None = None) -> None:
+        """One look at every unfinished workflow, or at one of them."""
         for workflow in self.store.all_workflows():
-            if workflow.get("status", {}).get("phase") not in FINISHED:
+            if only in (None, _key(workflow)) and workflow.get("status", {}).get("phase") not in FINISHED:
                 self._pass(_key(workflow))
 
     def _control(self) -> None:
