@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ratios against a baseline of the same run. Run all of them with `make bench`."""
