@@ -39,8 +39,9 @@ def main() -> None:
         headers = {"HX-Request": "true"}
         with CaptureQueriesContext(connection) as queries:
             answer = page.get(poll, headers=headers)
+        asked = len(queries)
         quiet = median_seconds(lambda: page.get(poll, headers=headers))
-        print(f"poll with nothing new: {answer.status_code}, {len(queries)} queries (at most 2),"
+        print(f"poll with nothing new: {answer.status_code}, {asked} queries (at most 2),"
               f" {quiet / seconds[50]:.2f} x the time of the board over 50 waits")  # fmt: skip
 
 
