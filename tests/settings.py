@@ -1,4 +1,4 @@
-"""The product's settings, in a folder of the tests' own and without Argo: tests/live alone uses the caller's."""
+"""The product's settings, in a folder of the tests' own, without Argo; tests/live alone uses the caller's."""
 
 from __future__ import annotations
 
