@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import tomllib
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,14 @@ class Environment:
         if not value.isdecimal() or not least <= int(value) <= most:
             raise BadSetting(f"{name} is a whole number from {least} to {most}, not {value!r}.")
         return int(value)
+
+    def time_zone(self, name: str) -> str:
+        value = self.text(name)
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise BadSetting(f"{name} is no time zone that we know: {value!r}.") from None
+        return value
 
     def items(self, name: str) -> list[str]:
         return [item.strip() for item in self.text(name).split(",") if item.strip()]
@@ -226,6 +235,8 @@ def _cluster(table: dict[str, Any]) -> Cluster:
     namespaces = table.get("namespaces", [])
     if not isinstance(namespaces, list) or not all(isinstance(n, str) and n for n in namespaces):
         raise BadSetting(f"ARGO_CLUSTERS_FILE: the namespaces of {name!r} are a list of names.")
+    if not isinstance(table.get("insecure_skip_verify", False), bool):
+        raise BadSetting(f"ARGO_CLUSTERS_FILE: insecure_skip_verify of {name!r} is true or false.")
     where = f"ARGO_CLUSTERS_FILE, cluster {name!r}, token"
     return Cluster(
         name=name,

@@ -20,6 +20,7 @@ try:
     WAITDESK_CLUSTERS = environment.clusters(_env)
     WAITDESK_UUID_PARAMETER = _env.text("WAITDESK_UUID_PARAMETER") or "uuid"
     WAITDESK_HEAL_SECONDS = _env.number("WAITDESK_HEAL_SECONDS", least=5, most=86400)
+    TIME_ZONE = _env.time_zone("TIME_ZONE")
     BEHIND_TLS_PROXY = _env.flag("WAITDESK_BEHIND_TLS_PROXY")
     LOG_LEVEL = _env.text("WAITDESK_LOG_LEVEL").upper()
     if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -36,7 +37,6 @@ ROOT_URLCONF = "dashboard.urls"
 WSGI_APPLICATION = "dashboard.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-TIME_ZONE = _env.text("TIME_ZONE")
 LANGUAGE_CODE = "en"
 USE_I18N = False
 

@@ -9,7 +9,7 @@ from django import template
 from django.forms import BoundField
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard import clusters
@@ -99,13 +99,15 @@ def troubled(clusters_now: Iterable[Freshness]) -> list[Freshness]:
 
 
 @register.filter
-def asked_for(wait: Wait) -> str:
-    """What a gate wants to know, in a line: 'approve = YES / NO, note'."""
-    wanted = []
-    for output in wait.supplied_outputs:
-        choices = " / ".join(output["choices"][:4]) + (" / …" if len(output["choices"]) > 4 else "")
-        wanted.append(f"{output['name']} = {choices}" if choices else output["name"])
-    return ", ".join(wanted)
+def asked_for(wait: Wait) -> SafeString:
+    """What a gate wants to know, in a line: '**approve** = YES / NO, **note**'."""
+    wanted = ((output["name"], _choices(output["choices"])) for output in wait.supplied_outputs[:6])
+    return format_html_join(", ", "<b>{}</b>{}", wanted)
+
+
+def _choices(choices: list[str]) -> str:
+    shown = [cut_to(choice, 40) for choice in choices[:4]] + ["…"] * (len(choices) > 4)
+    return f" = {' / '.join(shown)}" if shown else ""
 
 
 @register.filter

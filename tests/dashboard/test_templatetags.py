@@ -73,10 +73,10 @@ def test_a_title_does_not_hold_four_kilobytes() -> None:
 
 
 def test_a_gate_says_what_it_asks_for() -> None:
-    wait = Wait(supplied_outputs=[output("approve", choices=("YES", "NO")), output("note")])
-    assert waitdesk.asked_for(wait) == "approve = YES / NO, note"
+    wait = Wait(supplied_outputs=[output("approve", choices=("YES", "NO")), output("<i>note")])
+    assert waitdesk.asked_for(wait) == "<b>approve</b> = YES / NO, <b>&lt;i&gt;note</b>"
     many = Wait(supplied_outputs=[output("db", choices=tuple("abcdef"))])
-    assert waitdesk.asked_for(many) == "db = a / b / c / d / …"
+    assert waitdesk.asked_for(many) == "<b>db</b> = a / b / c / d / …"
 
 
 def test_the_same_form_in_two_panels_has_two_sets_of_ids() -> None:

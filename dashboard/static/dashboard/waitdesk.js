@@ -361,6 +361,13 @@
     }
   });
 
+  // What is cut short tells itself to who points at it; in the HTML it would stand twice.
+  on("pointerover", ({ target }) => {
+    if (target.scrollWidth > target.clientWidth && !target.title && target.matches(".row :is(code, p, a, .place)")) {
+      target.title = target.textContent.trim().slice(0, 400);
+    }
+  });
+
   // --- Keys ------------------------------------------------------------------------------------------
   const current = () => document.activeElement?.closest?.(".row");
   const place = () => current() || $("#wait-actions");
