@@ -27,7 +27,7 @@ def create_demo_users() -> None:
 def lock_demo_users() -> list[str]:
     """Takes the demo's passwords away; they must not open a real Argo. Returns whose were taken."""
     locked = []
-    for user in User.objects.filter(username__in=DEMO_USERS):
+    for user in User.objects.filter(username__in=DEMO_USERS).order_by("username"):
         if user.has_usable_password() and user.check_password(user.username):
             user.set_unusable_password()
             user.save()
