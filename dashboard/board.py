@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from django import forms
 from django.db.models import Count
@@ -94,7 +94,7 @@ def board(request: HttpRequest, *, may_act: bool, clusters_now: list[Freshness])
     filters = WaitFilter(request.GET, queryset=waiting)
     filters.offer_choices()
     sort = next((s for s in SORTS if s.key == request.GET.get("sort")), SORTS[0])
-    found: WaitQuerySet = filters.qs
+    found = cast(WaitQuerySet, filters.qs)
     page = paging.page(
         found,
         sort=sort,

@@ -72,14 +72,15 @@ class WaitFilter(django_filters.FilterSet):
     def offer_choices(self) -> None:
         """Fills the selects with what waits now; only a page that shows them needs the queries."""
         fields = self.form.fields
+        waits = Wait.objects.none() if self.queryset is None else self.queryset
         _offer(fields["cluster"], "All clusters", clusters.all())
         for name, label in (("namespace", "All namespaces"), ("template", "All templates")):
-            values = self.queryset.exclude(**{name: ""}).order_by(name).values_list(name, flat=True)
+            values = waits.exclude(**{name: ""}).order_by(name).values_list(name, flat=True)
             _offer(fields[name], label, values.distinct()[:500])
 
 
 def _offer(field: forms.Field, label: str, values: Iterable[str]) -> None:
-    field.widget.choices = [("", label), *((value, value) for value in values)]  # type: ignore[attr-defined]
+    field.widget.choices = [("", label), *((value, value) for value in values)]
 
 
 def _output_field(output: SuppliedOutput) -> forms.CharField | forms.ChoiceField:
