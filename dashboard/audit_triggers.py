@@ -6,6 +6,8 @@ flush, the one that may, lifts them.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger(__name__)
 
 TABLE = "dashboard_auditentry"
 REFUSAL = "the audit log is append-only"
@@ -94,12 +98,24 @@ def check(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMe
                 Error(
                     f"The audit log of database “{alias}” can be changed: the triggers"
                     f" {', '.join(sorted(lost))} are missing.",
-                    hint="Find out who removed them. To put them back: manage.py migrate dashboard 0001"
-                    " --fake, then manage.py migrate.",
+                    hint="Find out who removed them. manage.py protect_audit_log puts them back.",
                     id="waitdesk.E001",
                 )
             )
     return problems
+
+
+def demand() -> None:
+    """Ends the process where the audit log can be changed. A database that is away is no reason to."""
+    try:
+        problems = check(databases=["default"])
+    except DatabaseError:
+        logger.warning("the database is away, so the audit log's triggers could not be checked")
+        return
+    for problem in problems:
+        sys.stderr.write(f"Waitdesk does not start: {problem.msg} {problem.hint}\n")
+    if problems:
+        raise SystemExit(3)
 
 
 def _on_table(connection: BaseDatabaseWrapper) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from dashboard import audit_triggers
@@ -58,7 +59,9 @@ def test_truncate_is_refused_too(entry: AuditEntry) -> None:
         cursor.execute("TRUNCATE dashboard_auditentry")
 
 
-def test_a_missing_trigger_is_found_and_put_back() -> None:
+def test_nothing_starts_without_a_trigger_until_it_is_put_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert audit_triggers.missing(connection) == set()
     name = sorted(audit_triggers.names(connection))[0]
     on_table = f" ON {audit_triggers.TABLE}" if connection.vendor == "postgresql" else ""
@@ -68,8 +71,12 @@ def test_a_missing_trigger_is_found_and_put_back() -> None:
     [problem] = audit_triggers.check(databases=["default"])
     assert problem.id == "waitdesk.E001"
     assert name in problem.msg
-    audit_triggers.install(connection)
+    with pytest.raises(SystemExit):
+        audit_triggers.demand()
+    assert name in capsys.readouterr().err
+    call_command("protect_audit_log")
     assert audit_triggers.check(databases=["default"]) == []
+    audit_triggers.demand()
 
 
 def test_the_check_is_silent_before_the_first_migration_and_without_a_database() -> None:

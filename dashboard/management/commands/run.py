@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from dashboard import first_users
+from dashboard import audit_triggers, first_users
 from dashboard.environment import Environment
 from dashboard.supervisor import Child, Supervisor
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             )
         _must_be_free(host, port)
         call_command("migrate", verbosity=0)
-        call_command("check", databases=["default"], verbosity=0)
+        audit_triggers.demand()
         login = _prepare_demo() if demo else self._prepare(env)
         children = _children(host, port, demo=demo)
         threading.Thread(target=_announce, args=(host, port, login), daemon=True).start()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from dashboard import clusters, watcher
+from dashboard import audit_triggers, clusters, watcher
 
 
 class Command(BaseCommand):
@@ -16,6 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="read everything once, then end")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        audit_triggers.demand()
         if once:
             for cluster in clusters.all().values():
                 watcher.read_once(cluster)
