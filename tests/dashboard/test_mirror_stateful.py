@@ -189,16 +189,19 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(600)
-def test_whatever_happens_the_mirror_equals_argo_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("examples", "steps"), [(25, 20), pytest.param(150, 50, marks=pytest.mark.marathon)])
+@pytest.mark.timeout(1800)
+def test_whatever_happens_the_mirror_equals_argo_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
+) -> None:
     monkeypatch.setattr(watcher, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(watcher, "_LONGEST_PAUSE", 0.1)
     monkeypatch.setattr(watcher, "_STREAM_PAUSE", 0.01)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Histories,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=20,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=False,

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from dashboard import audit_triggers, first_users
-from dashboard.environment import Environment
+from dashboard.environment import VARIABLES, Environment
 from dashboard.supervisor import Child, Supervisor
 
 
@@ -35,6 +35,8 @@ class Command(BaseCommand):
         _must_be_free(host, port)
         call_command("migrate", verbosity=0)
         audit_triggers.demand()
+        if settings.PRODUCTION:
+            call_command("collectstatic", interactive=False, verbosity=0)
         login = _prepare_demo() if demo else self._prepare(env)
         children = _children(host, port, demo=demo)
         threading.Thread(target=_announce, args=(host, port, login), daemon=True).start()
@@ -60,7 +62,9 @@ def _children(host: str, port: int, *, demo: bool) -> list[Child]:
     children = []
     if demo:
         argo_port = _free_port()
-        environment = {"ARGO_SERVER": f"http://127.0.0.1:{argo_port}"}
+        # Whatever else is set of an Argo is not meant for this one.
+        environment = {variable.name: "" for variable in VARIABLES if variable.name.startswith("ARGO_")}
+        environment["ARGO_SERVER"] = f"http://127.0.0.1:{argo_port}"
         command = [sys.executable, "-m", "argo_simulator", "--scene", "--port", str(argo_port)]
         children.append(Child("simulator", command, {}))
     gunicorn = [sys.executable, "-m", "gunicorn", "dashboard.wsgi", "--bind", f"{host}:{port}",
