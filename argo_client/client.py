@@ -10,24 +10,28 @@ import json
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    MaxRetryError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from argo_client.errors import ArgoError, NotArgo, Refused, Throttled, Unavailable, Unclear, from_answer
+from argo_client.breakage import broken_call
+from argo_client.errors import (
+    ArgoError,
+    NotArgo,
+    Refused,
+    Throttled,
+    Unavailable,
+    Unclear,
+    from_answer,
+    said,
+)
 from argo_client.selectors import NodeSelector
 from argo_client.tokens import TokenSource
 from argo_client.types import (
@@ -43,16 +47,18 @@ from argo_client.types import (
 from argo_client.watch import STREAM_READ_TIMEOUT, WorkflowStream
 
 Timeout = tuple[float, float]
+_Answer = TypeVar("_Answer")
 #: A list of 10,000 workflows takes Argo itself 5 s and more.
 _LIST_SECONDS = 60.0
-_LONGEST_TEXT = 1000
+_CHUNK = 65536
 
 
 class ArgoClient:
     """A client of one Argo server, usable from many threads.
 
-    `server` is a URL without path, `base_href` the path under which Argo is served; timeouts in seconds.
-    Every method raises ArgoError.
+    `server` is a URL without path or login, `base_href` the path under which Argo is served; timeouts in
+    seconds. The environment's proxies and CA bundle are honoured, except for a loopback server, which Argo's
+    own client reaches directly too. Raises ValueError for another kind of URL; every method raises ArgoError.
     """
 
     def __init__(
@@ -66,38 +72,42 @@ class ArgoClient:
         connect_timeout: float = 3.05,
         read_timeout: float = 15.0,
     ) -> None:
-        self._root = (
-            server.rstrip("/") + "/" + base_href.strip("/") if base_href.strip("/") else server.rstrip("/")
-        )
-        self._auth = _TokenAuth(token)
+        self._root = "/".join([_checked(server), *filter(None, [base_href.strip("/")])])
+        self._trusts_environment = not _is_loopback(server)
+        self._token = token
         self._verify: bool | str = (ca_file or True) if verify else False
         self._timeout: Timeout = (connect_timeout, read_timeout)
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"ArgoClient({self._root!r})"
 
     @property
     def longest_call(self) -> float:
-        """After how many seconds a call has surely come to an end."""
-        return sum(self._timeout)
+        """After how many seconds a write has come to an end: two connects, the wait for the answer's head,
+        and a last piece of its body. A look that follows it is not counted."""
+        return 2 * sum(self._timeout)
 
     def close(self) -> None:
-        for session in list(self._sessions):
+        """Closes the idle connections of every thread."""
+        with self._sessions_lock:
+            sessions = list(self._sessions)
+        for session in sessions:
             session.close()
 
     # The server
 
     def info(self) -> ServerInfo:
-        return ServerInfo.from_json(self._read("info"))
+        return self._read(ServerInfo.from_json, "info")
 
     def version(self) -> ServerVersion:
-        return ServerVersion.from_json(self._read("version"))
+        return self._read(ServerVersion.from_json, "version")
 
     def user_info(self) -> UserInfo:
         """Argo does not check the token here; to check one, list something."""
-        return UserInfo.from_json(self._read("userinfo"))
+        return self._read(UserInfo.from_json, "userinfo")
 
     # Reading workflows
 
@@ -123,7 +133,7 @@ class ArgoClient:
             "listOptions.continue": continue_ or "",
             "fields": ",".join(fields),
         }
-        return WorkflowPage.from_json(self._read("workflows", namespace, query=query, seconds=_LIST_SECONDS))
+        return self._read(WorkflowPage.from_json, "workflows", namespace, query=query, seconds=_LIST_SECONDS)
 
     def iter_workflows(
         self, namespace: str, *, label_selector: str = "", page_size: int = 500
@@ -136,12 +146,12 @@ class ArgoClient:
             )
             yield page
             # With an archive `continue` is given also where nothing follows (T16).
-            if not page.continue_ or not page.items:
+            if not page.continue_ or not page.items or page.continue_ == continue_:
                 return
             continue_ = page.continue_
 
     def get_workflow(self, namespace: str, name: str, *, timeout: Timeout | None = None) -> Workflow:
-        return Workflow.from_json(self._read("workflows", namespace, name, timeout=timeout))
+        return self._read(Workflow.from_json, "workflows", namespace, name, timeout=timeout)
 
     def watch_workflows(
         self, namespace: str, *, resource_version: str = "", label_selector: str = ""
@@ -182,13 +192,13 @@ class ArgoClient:
             "resourceName": template,
             "submitOptions": {key: value for key, value in options.items() if value},
         }
-        return Workflow.from_json(self._write("POST", "workflows", namespace, "submit", body=body))
+        return self._write(Workflow.from_json, "POST", "workflows", namespace, "submit", body=body)
 
     def create_workflow(self, namespace: str, manifest: JsonObject) -> Workflow:
-        return Workflow.from_json(self._write("POST", "workflows", namespace, body={"workflow": manifest}))
+        return self._write(Workflow.from_json, "POST", "workflows", namespace, body={"workflow": manifest})
 
     def delete_workflow(self, namespace: str, name: str) -> None:
-        self._write("DELETE", "workflows", namespace, name)
+        self._write(_nothing, "DELETE", "workflows", namespace, name)
 
     # Calls that hit nodes: they cannot be made without a selector
 
@@ -255,23 +265,24 @@ class ArgoClient:
 
     def create_workflow_template(self, namespace: str, manifest: JsonObject) -> WorkflowTemplate:
         body = {"template": manifest}
-        return WorkflowTemplate.from_json(self._write("POST", "workflow-templates", namespace, body=body))
+        return self._write(WorkflowTemplate.from_json, "POST", "workflow-templates", namespace, body=body)
 
     def get_workflow_template(self, namespace: str, name: str) -> WorkflowTemplate:
-        return WorkflowTemplate.from_json(self._read("workflow-templates", namespace, name))
+        return self._read(WorkflowTemplate.from_json, "workflow-templates", namespace, name)
 
     def list_workflow_templates(self, namespace: str) -> tuple[WorkflowTemplate, ...]:
-        items = self._read("workflow-templates", namespace, seconds=_LIST_SECONDS).get("items") or ()
-        return tuple(WorkflowTemplate.from_json(item) for item in items)
+        return self._read(
+            WorkflowTemplate.list_from_json, "workflow-templates", namespace, seconds=_LIST_SECONDS
+        )
 
     def delete_workflow_template(self, namespace: str, name: str) -> None:
-        self._write("DELETE", "workflow-templates", namespace, name)
+        self._write(_nothing, "DELETE", "workflow-templates", namespace, name)
 
     # The one door
 
     def _put(self, namespace: str, name: str, verb: str, body: JsonObject) -> Workflow:
         """A write to a workflow. A reply that left the nodes out is followed by a look."""
-        reply = Workflow.from_json(self._write("PUT", "workflows", namespace, name, verb, body=body))
+        reply = self._write(Workflow.from_json, "PUT", "workflows", namespace, name, verb, body=body)
         if reply.nodes_complete:
             return reply
         try:
@@ -281,18 +292,26 @@ class ArgoClient:
 
     def _read(
         self,
+        shape: Callable[[JsonObject], _Answer],
         *parts: str,
         query: Mapping[str, str] | None = None,
         timeout: Timeout | None = None,
         seconds: float | None = None,
-    ) -> JsonObject:
-        return self._request("GET", _path(*parts), query=query, timeout=timeout, seconds=seconds)
+    ) -> _Answer:
+        return self._request(shape, "GET", _path(*parts), query=query, timeout=timeout, seconds=seconds)
 
-    def _write(self, method: str, *parts: str, body: JsonObject | None = None) -> JsonObject:
-        return self._request(method, _path(*parts), body=body)
+    def _write(
+        self,
+        shape: Callable[[JsonObject], _Answer],
+        method: str,
+        *parts: str,
+        body: JsonObject | None = None,
+    ) -> _Answer:
+        return self._request(shape, method, _path(*parts), body=body)
 
     def _request(
         self,
+        shape: Callable[[JsonObject], _Answer],
         method: str,
         path: str,
         *,
@@ -300,20 +319,22 @@ class ArgoClient:
         body: JsonObject | None = None,
         timeout: Timeout | None = None,
         seconds: float | None = None,
-    ) -> JsonObject:
-        """The answer's JSON object. `seconds` is the longest that the whole answer may take."""
+    ) -> _Answer:
+        """The answer, in its shape. `seconds` is the longest that the whole answer may take."""
         started = time.monotonic()
         answer = self._send(method, path, query=query, body=body, timeout=timeout or self._timeout)
         with answer:
             deadline = started + (seconds or sum(timeout or self._timeout))
-            content = _content(answer, method=method, path=path, deadline=deadline)
-        found = _json(content)
+            found = _json(_content(answer, method=method, path=path, deadline=deadline))
         if answer.status_code >= 300:
             raise _error(answer, found, method=method, path=path)
-        if not isinstance(found, dict):
-            kind = NotArgo if method == "GET" else Unclear
-            raise kind("the answer is not JSON", method=method, path=path, status=answer.status_code)
-        return found
+        try:
+            return shape(_object(found))
+        except NotArgo as error:
+            # A write that was answered by 200 may have been done, whatever its reply looks like.
+            kind: type[ArgoError] = type(error) if method == "GET" else Unclear
+            why = error.argo_message
+        raise kind(why, method=method, path=path, status=answer.status_code)
 
     def _send(
         self,
@@ -332,129 +353,142 @@ class ArgoClient:
                 self._root + path,
                 params={key: value for key, value in (query or {}).items() if value},
                 json=body,
-                headers={"Accept": "text/event-stream" if stream else "application/json"},
-                auth=self._auth,
+                headers=_STREAM_HEADERS if stream else _HEADERS,
+                auth=self._authorization(method, path),
                 timeout=timeout,
                 verify=self._verify,
                 allow_redirects=False,
                 stream=True,
             )
-        except requests.RequestException as error:
-            raise _broken(error, method=method, path=path) from None
-        except OSError:
-            raise Unavailable("our token file cannot be read", method=method, path=path) from None
+        except (OSError, HTTPError) as error:
+            broken = broken_call(error, method=method, path=path)
+        # Not within the handler: the library's error holds the request, and that holds the token.
+        raise broken
+
+    def _authorization(self, method: str, path: str) -> _Authorization:
+        """Raises Unavailable when the token cannot be read at this moment."""
+        try:
+            return _Authorization(self._token.header() if self._token is not None else None)
+        except OSError as error:
+            why = error.strerror or str(error)
+        raise Unavailable(f"our token file cannot be read: {why}", method=method, path=path)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
-            retries = Retry(total=1, connect=2, read=0, status=0, respect_retry_after_header=False)
+            session = self._local.session = _Session()
+            session.trust_env = self._trusts_environment
+            retries = Retry(total=1, connect=2, read=0, status=0, other=0, respect_retry_after_header=False)
             session.mount("http://", HTTPAdapter(max_retries=retries))
             session.mount("https://", HTTPAdapter(max_retries=retries))
-            self._sessions.add(session)
+            with self._sessions_lock:
+                self._sessions.add(session)
         return session
 
 
-class _TokenAuth(AuthBase):
+_HEADERS = {"Accept": "application/json"}
+#: Anything else but exactly this gives JSON lines; unpacking could hold events back.
+_STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: requests looks at a redirect even where it shall not follow, and trips over bad ones."""
+        return None
+
+
+class _Authorization(AuthBase):
     """Present even without a token, so that a .netrc never speaks for us."""
 
-    def __init__(self, token: TokenSource | None) -> None:
-        self._token = token
+    def __init__(self, header: str | None) -> None:
+        self._header = header
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = self._token.header()
+        if self._header is not None:
+            request.headers["Authorization"] = self._header
         return request
 
 
-def _path(*parts: str) -> str:
-    """The path of a call. The last part alone may be empty: the namespace of "all"."""
-    for part in parts[:-1] if len(parts) == 2 else parts:
-        if part in ("", ".", "..") or set(part) & set("/%\x00"):
-            raise Refused(f"{part!r} is no name that anything in Argo can have")
-    return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
+def _checked(server: str) -> str:
+    """The server's URL without a slash at its end. Raises ValueError, which does not repeat the URL."""
+    url = urlsplit(server)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("The server's URL is http(s)://host:port.")
+    if "@" in url.netloc or url.query or url.fragment or url.path.strip("/"):
+        raise ValueError("The server's URL has no login, path, query or fragment.")
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _is_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _path(kind: str, *names: str) -> str:
+    """The path of a call. A single name may be empty: the namespace of "all"."""
+    if names != ("",):
+        for name in names:
+            _check_name(name)
+    return "/api/v1/" + "/".join(quote(part, safe="") for part in (kind, *names))
+
+
+def _check_name(name: str) -> None:
+    """Raises Refused, and nothing is sent, for what would make another path of it."""
+    if name in ("", ".", "..") or set(name) & set("/\\%\x00") or not _is_text(name):
+        raise Refused(f"{name[:100]!r} is no name that anything in Argo can have")
+
+
+def _is_text(name: str) -> bool:
+    """False for the half characters that a broken encoding leaves behind."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object(found: Any) -> JsonObject:
+    if not isinstance(found, dict):
+        raise NotArgo("the answer is not a JSON object")
+    return found
+
+
+def _nothing(found: JsonObject) -> None:
+    """The shape of an answer in which nothing is of interest."""
 
 
 def _content(answer: requests.Response, *, method: str, path: str, deadline: float) -> bytes:
     read = bytearray()
     try:
-        for chunk in answer.iter_content(65536):
+        # read1 returns what has come: a trickle must not outlast the deadline.
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             read += chunk
             if time.monotonic() > deadline:
-                raise requests.Timeout("the answer took too long")
-    except requests.RequestException as error:
-        raise _broken(error, method=method, path=path, status=answer.status_code) from None
-    return bytes(read)
+                raise requests.Timeout
+        return bytes(read)
+    except (OSError, HTTPError) as error:
+        broken = broken_call(error, method=method, path=path, status=answer.status_code)
+    raise broken
 
 
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def _error(answer: requests.Response, found: Any, *, method: str, path: str) -> ArgoError:
     if answer.status_code < 400:
-        where = answer.headers.get("Location", "")[:200]
+        where = answer.headers.get("Location", "").partition("?")[0][:200]
         return NotArgo(f"it redirects to {where!r}", method=method, path=path, status=answer.status_code)
-    said = found.get("message") if isinstance(found, dict) and "code" in found else None
     error = from_answer(
-        answer.status_code,
-        argo_message=None if said is None else str(said)[:_LONGEST_TEXT],
-        method=method,
-        path=path,
-        writes=method != "GET",
+        answer.status_code, argo_message=said(found), method=method, path=path, writes=method != "GET"
     )
     if isinstance(error, Throttled):
         after = answer.headers.get("Retry-After", "")
         error.retry_after = float(after) if after.isdecimal() else None
     return error
-
-
-def _broken(
-    error: requests.RequestException, *, method: str, path: str, status: int | None = None
-) -> ArgoError:
-    """The error behind a call without a whole answer. What never left us was surely not done; a read may
-    be repeated whatever became of it."""
-    kind = Unavailable if method == "GET" or _was_never_sent(error) else Unclear
-    return kind(_why(error), method=method, path=path, status=status)
-
-
-def _was_never_sent(error: requests.RequestException) -> bool:
-    """True when no connection was made; urllib3 wraps every other failure in MaxRetryError, too."""
-    reason = error.args[0] if error.args else None
-    if isinstance(reason, MaxRetryError):
-        reason = reason.reason
-    unmade = (NewConnectionError, ConnectTimeoutError, NameResolutionError, SSLError, ProxyError)
-    return isinstance(reason, unmade) or isinstance(error, requests.exceptions.InvalidURL)
-
-
-def _why(error: requests.RequestException) -> str:
-    """A few words for people. The library's own text names memory addresses and pool objects."""
-    if isinstance(error, requests.ConnectTimeout):
-        return "no connection within the time allowed"
-    if isinstance(error, requests.Timeout):
-        return "no answer within the time allowed"
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"its certificate is not accepted: {_innermost(error)}"
-    text = _innermost(error)
-    for sign, words in (
-        ("refused", "connection refused"),
-        ("resolve", "its name cannot be resolved"),
-        ("Name or service not known", "its name cannot be resolved"),
-        ("unreachable", "network unreachable"),
-    ):
-        if sign in text:
-            return words
-    return "the connection broke off"
-
-
-def _innermost(error: BaseException) -> str:
-    """The text of the first cause."""
-    for _ in range(10):
-        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return str(error)[:200]

@@ -22,7 +22,7 @@ Argo says several of these with the same status 500, so they are told apart by i
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Again(StrEnum):
@@ -42,7 +42,7 @@ class ArgoError(Exception):
     def __init__(
         self, argo_message: str = "", *, method: str = "", path: str = "", status: int | None = None
     ) -> None:
-        super().__init__(argo_message, method, path, status)
+        super().__init__(argo_message)
         self.argo_message = argo_message
         self.method = method
         self.path = path
@@ -61,7 +61,7 @@ class BadSelector(ArgoError):
 
 
 class NotFound(ArgoError):
-    meaning = "Argo does not know this workflow."
+    meaning = "Argo knows nothing by this name."
 
 
 class Unauthorized(ArgoError):
@@ -116,33 +116,48 @@ class Unclear(ArgoError):
     meaning = "Argo gave no clear answer."
 
 
-_NO_WAITING_NODE = "currently, set only targets suspend nodes: no suspend nodes matching"
+#: What Argo's texts begin with, and what they mean. Each 500 among them says no and has written nothing.
+_BEGINNINGS: tuple[tuple[str, type[ArgoError]], ...] = (
+    ("currently, set only targets suspend nodes: no suspend nodes matching", NoWaitingNode),
+    ("invalid selector:", BadSelector),
+    ("invalid field selector:", BadSelector),
+    ("too old resource version", ResourceVersionTooOld),
+    ("The resourceVersion for the provided watch is too old", ResourceVersionTooOld),
+    ("node is not expecting output parameter", OutputRefused),
+    ("cannot set output parameter", OutputRefused),
+    ("timed out waiting for the condition: raw output parameter", OutputRefused),
+    ("'set' currently only targets suspend nodes", Refused),
+    ("cannot shutdown a completed workflow", Refused),
+    ("expected parameter of the form", Refused),
+    ("invalid resource name", Refused),
+    ("runtime error: invalid memory address", Refused),
+)
+#: Only the whole text: with a reason behind it, it means that reason.
 _LOST_RACE = "timed out waiting for the condition"
-_TOO_OLD = "too old resource version"
-_BAD_SELECTOR = ("invalid selector:", "invalid field selector:")
-_OUTPUT_TEXTS = (
-    "node is not expecting output parameter",
-    "cannot set output parameters because node is not expecting",
-    "has not been set and does not have a default value",
-    "it was already set",
-)
-#: 500s that say no and have written nothing.
-_REFUSALS = (
-    "cannot shutdown a completed workflow",
-    "expected parameter of the form",
-    "invalid resource name",
-    "runtime error: invalid memory address",
-)
-#: The gateway did not reach the server behind it; other 503s may come in the middle of a call.
-_NOT_REACHED = "Error while dialing"
 #: Said by Kubernetes when somebody else's write came first.
 _CONFLICT = "the object has been modified"
+#: The gateway did not reach the server behind it; other 503s may come in the middle of a call.
+_NOT_REACHED = "Error while dialing"
 _BY_STATUS: dict[int, type[ArgoError]] = {
     401: Unauthorized,
     403: Forbidden,
+    410: ResourceVersionTooOld,
     429: Throttled,
     501: NotArgo,
 }
+#: Argo or a proxy gave the call up half-way.
+_GIVEN_UP = (408, 499)
+#: Other numbers are another server's.
+_GRPC_CODES = range(1, 17)
+_LONGEST_TEXT = 1000
+
+
+def said(found: Any) -> str | None:
+    """Argo's own text in the JSON of a plain call or of a stream; None when it is not of Argo's form."""
+    error = found.get("error", found) if isinstance(found, dict) else None
+    if not isinstance(error, dict) or error.get("code", error.get("grpc_code")) not in _GRPC_CODES:
+        return None
+    return str(error.get("message") or "")[:_LONGEST_TEXT]
 
 
 def from_answer(status: int, *, argo_message: str | None, method: str, path: str, writes: bool) -> ArgoError:
@@ -154,28 +169,22 @@ def from_answer(status: int, *, argo_message: str | None, method: str, path: str
 
 
 def _kind(status: int, argo_message: str | None, *, writes: bool) -> type[ArgoError]:
-    if argo_message is not None and (known := _kind_by_text(argo_message)):
+    if argo_message is not None and (known := _kind_by_text(argo_message, status)):
         return known
     if status in _BY_STATUS:
         return _BY_STATUS[status]
+    # Not so without Argo's text: a proxy's page must not make a workflow look deleted.
     if status == 404 and argo_message is not None:
         return NotFound
-    if status >= 500:
+    if status >= 500 or status in _GIVEN_UP:
         return Unclear if writes else Unavailable
     return Refused if argo_message is not None else NotArgo
 
 
-def _kind_by_text(text: str) -> type[ArgoError] | None:
-    if text.startswith(_NO_WAITING_NODE):
-        return NoWaitingNode
-    if text == _LOST_RACE or _CONFLICT in text:
+def _kind_by_text(text: str, status: int) -> type[ArgoError] | None:
+    for beginning, kind in _BEGINNINGS:
+        if text.startswith(beginning):
+            return kind
+    if text == _LOST_RACE or (status in (409, 500) and _CONFLICT in text):
         return LostRace
-    if _NOT_REACHED in text:
-        return Unavailable
-    if text.startswith(_TOO_OLD):
-        return ResourceVersionTooOld
-    if text.startswith(_BAD_SELECTOR):
-        return BadSelector
-    if any(part in text for part in _OUTPUT_TEXTS):
-        return OutputRefused
-    return Refused if text.startswith(_REFUSALS) else None
+    return Unavailable if status == 503 and _NOT_REACHED in text else None

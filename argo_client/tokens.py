@@ -25,10 +25,10 @@ class TokenSource:
     def __init__(self, *, text: str = "", file: Path | None = None) -> None:
         if bool(text) == bool(file):
             raise ValueError("A token comes either as a text or from a file.")
-        if text and not authorization(text).isprintable():
-            raise ValueError("The token holds characters that no header can carry.")
         self._file = file
         self._header = authorization(text) if text else ""
+        if text and (problem := _problem(self._header)):
+            raise ValueError(f"The token {problem}.")
         self._stamp: tuple[int, int, int] | None = None
         self._lock = threading.Lock()
 
@@ -52,8 +52,15 @@ class TokenSource:
             found = os.stat(self._file)
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._stamp:
-                header = authorization(self._file.read_text())
-                if not header.isprintable():
-                    raise OSError("the token file holds characters that no header can carry")
+                header = authorization(self._file.read_text(encoding="utf-8", errors="replace"))
+                if problem := _problem(header):
+                    raise OSError(f"the token file {problem}")
                 self._header, self._stamp = header, stamp
             return self._header
+
+
+def _problem(header: str) -> str:
+    """Why this cannot be sent as a header, or "". It never repeats the token."""
+    if " " not in header.strip():
+        return "is empty"
+    return "" if header.isascii() and header.isprintable() else "holds characters that no header can carry"

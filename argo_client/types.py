@@ -7,14 +7,14 @@ of another type raises UnexpectedAnswer with its path.
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -77,13 +77,14 @@ class Parameter:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
-        value_from = data.get("valueFrom") or {}
-        default = data.get("default", value_from.get("default"))
+        name = _required(data, "name", "parameters[].name")
+        value_from = _object(data.get("valueFrom"), "parameters[].valueFrom")
+        default = data.get("default")
         return cls(
-            name=_required(data, "name", "parameters[].name"),
+            name=str(name),
             value=_text(data.get("value")),
-            default=_text(default),
-            enum=tuple(str(_text(choice)) for choice in data.get("enum") or ()),
+            default=_text(value_from.get("default") if default is None else default),
+            enum=tuple(_text(choice) or "" for choice in _list(data.get("enum"), "parameters[].enum")),
             description=str(data.get("description") or ""),
             supplied="supplied" in value_from,
         )
@@ -97,6 +98,7 @@ class TemplateRef:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
+        data = _object(data, "templateRef")
         return cls(
             name=str(data.get("name") or ""),
             template=str(data.get("template") or ""),
@@ -132,7 +134,7 @@ class Node:
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
         node_id = str(_required(data, "id", "status.nodes[].id"))
-        outputs = data.get("outputs") or {}
+        outputs = _object(data.get("outputs"), "status.nodes[].outputs")
         ref = data.get("templateRef")
         phase = str(data.get("phase") or "")
         return cls(
@@ -153,7 +155,7 @@ class Node:
             outputs=_parameters(outputs),
             result=_text(outputs.get("result")),
             exit_code=_text(outputs.get("exitCode")),
-            children=tuple(data.get("children") or ()),
+            children=tuple(map(str, _list(data.get("children"), "status.nodes[].children"))),
             progress=str(data.get("progress") or ""),
         )
 
@@ -259,7 +261,9 @@ class Workflow:
     def suspend_duration(self, node: Node) -> timedelta | None:
         """After how long Argo resumes the node by itself; None where it does not, or we cannot read it."""
         written = next((self._durations[k] for k in self._template_keys(node) if k in self._durations), None)
-        return None if written is None else parse_duration(_filled_in(written, node))
+        if written is None:
+            return None
+        return parse_duration(_filled_in(written, node=node, arguments=self.parameters))
 
     def _template_keys(self, node: Node) -> Iterator[str]:
         ref, name = node.template_ref, node.template_name
@@ -285,11 +289,15 @@ class WorkflowPage:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
+        # Always there, null when nothing is found: without it, this is no list of Argo's.
+        if "items" not in data:
+            raise UnexpectedAnswer("items")
         metadata = _object(data.get("metadata"), "metadata")
+        remaining = metadata.get("remainingItemCount")
         return cls(
-            items=tuple(_readable(data.get("items") or [])),
+            items=tuple(_readable(_list(data["items"], "items"))),
             continue_=str(metadata["continue"]) if metadata.get("continue") else None,
-            remaining=metadata.get("remainingItemCount"),
+            remaining=remaining if isinstance(remaining, int) else None,
             resource_version=str(metadata.get("resourceVersion") or ""),
         )
 
@@ -336,9 +344,10 @@ class ServerInfo:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
+        columns = (_object(column, "columns[]") for column in _list(data.get("columns"), "columns"))
         return cls(
             managed_namespace=str(data.get("managedNamespace") or ""),
-            columns=tuple(str(column.get("name", "")) for column in data.get("columns") or ()),
+            columns=tuple(str(column.get("name") or "") for column in columns),
         )
 
 
@@ -381,6 +390,10 @@ class WorkflowTemplate:
             parameters=_parameters(spec.get("arguments")),
         )
 
+    @classmethod
+    def list_from_json(cls, data: JsonObject) -> tuple[Self, ...]:
+        return tuple(cls.from_json(item) for item in _list(data.get("items"), "items"))
+
 
 def _readable(items: list[JsonObject]) -> Iterator[Workflow]:
     """One workflow that we cannot read must not hide all others."""
@@ -393,15 +406,11 @@ def _readable(items: list[JsonObject]) -> Iterator[Workflow]:
 
 def parse_duration(text: str) -> timedelta | None:
     """`20`, `20s`, `1h30m`: bare numbers are seconds, the rest is Go's form. None when it is neither."""
-    if text.strip().isdecimal():
-        return timedelta(seconds=int(text))
+    text = f"{text}s" if text.isascii() and text.isdigit() else text
     if not _DURATION.fullmatch(text):
         return None
     try:
-        return sum(
-            (timedelta(seconds=float(number) * _SECONDS[unit]) for number, unit in _PART.findall(text)),
-            timedelta(),
-        )
+        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
     except OverflowError:
         return None
 
@@ -409,22 +418,35 @@ def parse_duration(text: str) -> timedelta | None:
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|d|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
-_REFERENCE = re.compile(r"\{\{\s*inputs\.parameters\.([^}\s]+)\s*\}\}")
+_REFERENCE = re.compile(r"\{\{\s*(inputs|workflow)\.parameters\.([^}\s]+)\s*\}\}")
 
 
-def _filled_in(written: str, node: Node) -> str:
-    return _REFERENCE.sub(lambda match: node.input(match[1]) or "", written)
+def _filled_in(written: str, *, node: Node, arguments: tuple[Parameter, ...]) -> str:
+    """`written` with the parameters that it refers to; "" for one that has no value."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] == "inputs":
+            return node.input(match[2]) or ""
+        return next((parameter.value or "" for parameter in arguments if parameter.name == match[2]), "")
+
+    return _REFERENCE.sub(value, written)
 
 
 def _durations(spec: JsonObject, status: JsonObject) -> Iterator[tuple[str, str]]:
     """Every suspend template with a duration, by scope and name."""
     stored = _object(status.get("storedWorkflowTemplateSpec"), "status.storedWorkflowTemplateSpec")
-    for template in [*(stored.get("templates") or ()), *(spec.get("templates") or ())]:
-        if duration := (template.get("suspend") or {}).get("duration"):
-            yield f"local/{template.get('name')}", str(duration)
+    for holder in (stored, spec):
+        for template in _list(holder.get("templates"), "templates"):
+            if duration := _duration(template):
+                yield f"local/{template.get('name')}", duration
     for key, template in _object(status.get("storedTemplates"), "status.storedTemplates").items():
-        if duration := (template.get("suspend") or {}).get("duration"):
-            yield key, str(duration)
+        if duration := _duration(template):
+            yield key, duration
+
+
+def _duration(template: JsonObject) -> str:
+    suspend = _object(_object(template, "templates[]").get("suspend"), "templates[].suspend")
+    return str(suspend.get("duration") or "")
 
 
 def _has_nodes(status: JsonObject) -> bool:
@@ -432,10 +454,11 @@ def _has_nodes(status: JsonObject) -> bool:
 
 
 def _should_have_nodes(spec: JsonObject, status: JsonObject, phase: WorkflowPhase) -> bool:
-    """A workflow that is suspended from its beginning runs without a node."""
+    """A workflow that is suspended from its beginning runs without a node, and without progress (T11)."""
     if status.get("offloadNodeStatusVersion"):
         return True
-    return phase is WorkflowPhase.RUNNING and not spec.get("suspend")
+    never_began = spec.get("suspend") and status.get("progress") in (None, "", "0/0")
+    return phase is WorkflowPhase.RUNNING and not never_began
 
 
 def _nodes(status: JsonObject) -> Mapping[str, JsonObject]:
@@ -444,12 +467,15 @@ def _nodes(status: JsonObject) -> Mapping[str, JsonObject]:
         return _object(status.get("nodes"), "status.nodes")
     try:
         return _object(json.loads(gzip.decompress(base64.b64decode(packed))), "status.compressedNodes")
-    except (binascii.Error, OSError, EOFError, ValueError) as error:
-        raise UnexpectedAnswer("status.compressedNodes") from error
+    except (TypeError, OSError, EOFError, ValueError, RecursionError, zlib.error):
+        raise UnexpectedAnswer("status.compressedNodes") from None
 
 
-def _parameters(holder: JsonObject | None) -> tuple[Parameter, ...]:
-    return tuple(Parameter.from_json(p) for p in (holder or {}).get("parameters") or ())
+def _parameters(holder: Any) -> tuple[Parameter, ...]:
+    if not holder:
+        return ()
+    found = _list(_object(holder, "parameters").get("parameters"), "parameters")
+    return tuple(Parameter.from_json(parameter) for parameter in found)
 
 
 def _required(data: JsonObject, member: str, path: str) -> Any:
@@ -466,6 +492,14 @@ def _object(value: Any, path: str) -> JsonObject:
     return value
 
 
+def _list(value: Any, path: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise UnexpectedAnswer(path)
+    return value
+
+
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
@@ -476,6 +510,7 @@ def _moment(value: Any, path: str) -> datetime | None:
     if not value:
         return None
     try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise UnexpectedAnswer(path) from error
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise UnexpectedAnswer(path) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -105,7 +105,7 @@ def _list(argo: Simulator, call: Call) -> JsonObject:
         found = [w for w in items if test(w)]
         shown = queries.page(found, call.query, remaining=remaining, version=argo.store.version)
     shown["items"] = [packed(w, argo, in_list=True) for w in shown["items"]] if shown["items"] else None
-    return _filtered(shown, call)
+    return queries.typed_list(_filtered(shown, call))
 
 
 def _get(argo: Simulator, call: Call) -> JsonObject:
@@ -113,7 +113,7 @@ def _get(argo: Simulator, call: Call) -> JsonObject:
     workflow = _read(argo, call, namespace, name)
     if call.query.get("uid", workflow["metadata"]["uid"]) != workflow["metadata"]["uid"]:
         raise ApiError(500, "runtime error: invalid memory address or nil pointer dereference")
-    return _filtered(workflow, call)
+    return queries.typed_workflow(_filtered(workflow, call))
 
 
 def _read(argo: Simulator, call: Call, namespace: str, name: str) -> JsonObject:

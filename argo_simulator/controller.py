@@ -379,7 +379,7 @@ class Pass:
             result = self.run_job(self._filled(command, known))
         except JobFailed:
             node["outputs"] = {"exitCode": "1"}
-            self._end(node, "Failed", "Error (exit code 1)")
+            self._end(node, "Failed", "main: Error (exit code 1)")
         else:
             node["outputs"] = {"result": result, "exitCode": "0"} if wanted else {"exitCode": "0"}
             self._end(node, "Succeeded", "")

@@ -202,7 +202,9 @@ class Scene:
     def _begin_job(
         self, namespace: str, prefix: str, *, command: str = "start-job --queue default", ago: float = 0
     ) -> str:
-        return self._begin(namespace, "external-job-template", prefix, parameters={"job-cmd": command}, ago=ago)
+        return self._begin(
+            namespace, "external-job-template", prefix, parameters={"job-cmd": command}, ago=ago
+        )
 
     def _begin(
         self,
