@@ -33,6 +33,7 @@ from dashboard.models import AuditEntry, Mirror, Wait
 from dashboard.wording import at_time, listed
 from dashboard.workflow_lease import HeldLease, WorkflowBusy
 
+_random = random.SystemRandom()
 Outcome, How = AuditEntry.Outcome, AuditEntry.How
 
 #: How often a call that lost the race with other writers is repeated.
@@ -231,7 +232,7 @@ def _send(lease: HeldLease, client: ArgoClient, wait: Wait, *, deed: Deed, selec
         try:
             reply = _call(client, wait, deed=deed, selector=selector)
         except LostRace:
-            time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
+            time.sleep(_random.uniform(0.05, 0.3))
         except (NoWaitingNode, Unclear) as error:
             return _judged_by_a_look(client, wait, deed=deed, error=error)
         except ArgoError as error:

@@ -41,6 +41,7 @@ from dashboard.mirror import Gone, LeaseLost, Seen
 from dashboard.models import Mirror, Wait
 
 logger = logging.getLogger(__name__)
+_random = random.SystemRandom()
 
 #: Everything but finished workflows; a new or retried one carries no such label yet.
 UNFINISHED = "workflows.argoproj.io/completed!=true"
@@ -86,7 +87,7 @@ class _Reader:
             except ArgoError as error:
                 self.standing = _standing_after(error)
                 logger.warning("cluster %s, namespace %r: %s", self.cluster, self.namespace, error)
-                self.stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311
+                self.stop.wait(pause * _random.uniform(0.8, 1.2))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             except DatabaseError:
                 logger.exception("cluster %s: the database does not answer", self.cluster)
