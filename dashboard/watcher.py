@@ -98,7 +98,9 @@ class _Reader:
     def _follow(self) -> None:
         """One base, and the stream from it until it is time to heal. Raises ArgoError."""
         heal_at = time.monotonic() + settings.WAITDESK_HEAL_SECONDS
-        self.take_base()
+        uids = self.take_base()
+        self._wait_until_written()
+        self.look_at_the_missing(uids)
         while not self.stop.is_set() and time.monotonic() < heal_at:
             try:
                 self._follow_stream(heal_at)
@@ -108,9 +110,8 @@ class _Reader:
                 logger.warning("cluster %s: resource versions run backwards, reading anew", self.cluster)
                 return
 
-    def take_base(self) -> None:
-        """Reads everything unfinished, then looks at each open wait that did not come along: pages are
-        offsets and shift while workflows end, so a workflow that a list lacks may well exist."""
+    def take_base(self) -> set[str]:
+        """Reads everything unfinished; the uids that came along. Raises ArgoError."""
         uids: set[str] = set()
         version = ""
         for number in range(MOST_PASSES):
@@ -129,9 +130,11 @@ class _Reader:
                 break
         self._version = version
         self.standing = Standing(state=Mirror.State.LIVE)
-        self._look_at_the_missing(uids)
+        return uids
 
-    def _look_at_the_missing(self, uids: set[str]) -> None:
+    def look_at_the_missing(self, uids: set[str]) -> None:
+        """Looks at each open wait whose workflow the base lacks: pages are offsets and shift while workflows
+        end, so it may well exist. Raises ArgoError."""
         waits = Wait.objects.waiting().filter(cluster=self.cluster)
         if self.namespace:
             waits = waits.filter(namespace=self.namespace)
@@ -207,6 +210,12 @@ class _Reader:
                 continue
             return
 
+    def _wait_until_written(self) -> None:
+        """What was seen before the base may open a wait whose end nobody will tell any more, so it has to
+        stand in the database before the missing are looked for."""
+        while self.out.unfinished_tasks and not self.stop.is_set():
+            self.stop.wait(BATCH_SECONDS / 4)
+
     def _heard(self) -> None:
         self.seen_at = timezone.now()
 
@@ -271,6 +280,8 @@ class ClusterWatcher:
         while not self.stop.is_set():
             batch = list(_batch(seen))
             mirror.apply(self.cluster.name, token, batch)
+            for _ in batch:
+                seen.task_done()
             standing = _worst([reader.standing for reader in readers])
             if standing != noted and not (standing.state == Mirror.State.LIVE and not seen.empty()):
                 mirror.note_state(self.cluster.name, token, state=standing.state, problem=standing.problem)
@@ -288,8 +299,10 @@ def read_once(cluster: Cluster) -> None:
     seen: queue.Queue[Seen | Gone] = queue.Queue()
     for namespace in cluster.namespaces or ("",):
         reader = _Reader(clusters.client(cluster.name), cluster.name, namespace, seen)
-        reader.take_base()
-        mirror.apply(cluster.name, token, [seen.get_nowait() for _ in range(seen.qsize())])
+        uids = reader.take_base()
+        mirror.apply(cluster.name, token, _all_of(seen))
+        reader.look_at_the_missing(uids)
+        mirror.apply(cluster.name, token, _all_of(seen))
     mirror.note_state(cluster.name, token, state=Mirror.State.LIVE, problem="")
     mirror.renew(cluster.name, token, seen_at=timezone.now())
     mirror.release(cluster.name, token)
@@ -303,6 +316,10 @@ def run_watcher(stop: threading.Event) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _all_of(seen: queue.Queue[Seen | Gone]) -> list[Seen | Gone]:
+    return [seen.get_nowait() for _ in range(seen.qsize())]
 
 
 def _batch(seen: queue.Queue[Seen | Gone]) -> Iterator[Seen | Gone]:
