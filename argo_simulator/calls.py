@@ -110,6 +110,8 @@ def _list(argo: Simulator, call: Call) -> JsonObject:
 
 def _get(argo: Simulator, call: Call) -> JsonObject:
     _, namespace, name = call.parts
+    if ":" in name:
+        raise ApiError(501, "Not Implemented")
     workflow = _read(argo, call, namespace, name)
     if call.query.get("uid", workflow["metadata"]["uid"]) != workflow["metadata"]["uid"]:
         raise ApiError(500, "runtime error: invalid memory address or nil pointer dereference")
@@ -153,7 +155,6 @@ def create(
         labels[LABEL + "creator"] = visitor.caller.label if visitor else "simulator"
     if ref := workflow["spec"].get("workflowTemplateRef"):
         argo.store.template(namespace, ref["name"])
-        labels[LABEL + "workflow-template"] = ref["name"]
     return argo.store.create(workflow)
 
 
@@ -180,8 +181,8 @@ def submitted(argo: Simulator, template: str, *, namespace: str, options: JsonOb
     metadata: JsonObject = {"generateName": options.get("generateName") or f"{template}-"}
     if options.get("name"):
         metadata["name"] = options["name"]
-    if options.get("labels"):
-        metadata["labels"] = dict(text.partition("=")[::2] for text in options["labels"].split(","))
+    given_labels = [text.partition("=")[::2] for text in (options.get("labels") or "").split(",") if text]
+    metadata["labels"] = {**dict(given_labels), LABEL + "workflow-template": template}
     parameters = [{"name": name, "value": value} for name, value in given.items()]
     arguments = {"parameters": parameters} if parameters else {}
     return {
@@ -295,6 +296,8 @@ def _create_template(argo: Simulator, call: Call) -> JsonObject:
         raise ApiError(400, "workflow template was not found in the request body")
     call.visitor.demand("create", namespace)
     template["metadata"]["namespace"] = namespace
+    if call.visitor.caller.subject:
+        template["metadata"].setdefault("labels", {})[LABEL + "creator"] = call.visitor.caller.label
     return argo.store.create_template(template)
 
 
@@ -302,7 +305,8 @@ def _list_templates(argo: Simulator, call: Call) -> JsonObject:
     namespace = call.parts[1]
     call.visitor.demand("list", namespace)
     items = [t for (ns, _), t in argo.store.templates.items() if namespace in ("", ns)]
-    return _filtered({"metadata": {"resourceVersion": str(argo.store.version)}, "items": items or None}, call)
+    # `fields` is not looked at here (T02).
+    return {"metadata": {"resourceVersion": str(argo.store.version)}, "items": items or None}
 
 
 def _get_template(argo: Simulator, call: Call) -> JsonObject:

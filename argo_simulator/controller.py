@@ -55,6 +55,7 @@ def run_command(command: str) -> str:
         raise JobFailed
     if found := re.search(r"UUID=(.*)", command):
         return found[1].strip()
+    command = re.sub(r"\s*>\s*\S+\s*$", "", command)
     words = shlex.split(command, posix=True) if command.startswith(("echo ", "printf ")) else []
     if words[:1] == ["echo"]:
         return " ".join(words[1:])
@@ -90,6 +91,8 @@ class Pass:
         if not status.get("phase"):
             status |= {"phase": "Running", "startedAt": stamp(self.now), "finishedAt": None}
             self._label(phase="Running", completed="false")
+            if ref := self.workflow["spec"].get("workflowTemplateRef"):
+                self.workflow["metadata"]["labels"][LABEL + "workflow-template"] = ref["name"]
         if strategy := self.workflow["spec"].get("shutdown"):
             self._shut_down(strategy)
         elif self.workflow["spec"].get("suspend"):
@@ -198,9 +201,10 @@ class Pass:
     def _begin(self, node: JsonObject, template: JsonObject) -> None:
         if "suspend" not in template:
             return
+        # First the defaults: one that comes with choices made by an earlier step is none of the output's.
+        defaults = {p["name"]: p["default"] for p in _parameters(node) if "default" in p}
         for parameter in _parameters(node):
             _take_choices(parameter)
-        defaults = {p["name"]: p["default"] for p in _parameters(node) if "default" in p}
         outputs = [_supplied(o, defaults) for o in (template.get("outputs") or {}).get("parameters") or []]
         if outputs:
             node["outputs"] = {"parameters": outputs}
@@ -382,6 +386,8 @@ class Pass:
             self._end(node, "Failed", "main: Error (exit code 1)")
         else:
             node["outputs"] = {"result": result, "exitCode": "0"} if wanted else {"exitCode": "0"}
+            if declared := (template.get("outputs") or {}).get("parameters"):
+                node["outputs"]["parameters"] = [{**output, "value": result} for output in declared]
             self._end(node, "Succeeded", "")
 
     def _all_templates(self) -> Iterator[JsonObject]:

@@ -50,7 +50,6 @@ def stop(workflow: JsonObject, *, selector: str, message: str, caller: Caller, n
     hit = _waiting(workflow, selector)
     for node in hit:
         node |= {"phase": "Failed", "finishedAt": now}
-        node.pop("message", None)
         if message:
             node["message"] = message
     note_actor(workflow, caller, "Stop")

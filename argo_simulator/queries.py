@@ -30,7 +30,7 @@ def _requirement(part: str) -> Callable[[dict[str, str]], bool]:
         key, operator, listed = found[1], found[2], {v.strip() for v in found[3].split(",")}
         return lambda labels: (labels.get(key) in listed) == (operator == "in")
     if re.search(r"\bin\s*\($", part):
-        raise ApiError(400, "unable to parse requirement: found '', expected: ',', or identifier")
+        raise ApiError(400, "unable to parse requirement: found '!', expected: ',', or identifier")
     pieces = re.split(r"(!=|==|=)", part)
     if len(pieces) == 1:
         key = part.strip()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import posixpath
+import re
 import socket
 import socketserver
 import threading
@@ -136,7 +138,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, b"<!doctype html><title>Argo</title>", "text/html")
             return
         if "//" in path or ".." in path.split("/"):
-            self._send(307, b'<a href="/">Temporary Redirect</a>.', "text/html", {"Location": "/"})
+            self._redirect(path)
+            return
+        if re.search(r"%(?![0-9A-Fa-f]{2})", path):
+            self._send(400, b"400 Bad Request", "text/plain; charset=utf-8")
             return
         parts = calls.split(path.removeprefix(base).removeprefix(_API))
         try:
@@ -152,6 +157,12 @@ class Handler(BaseHTTPRequestHandler):
                 self._send_error(error)
             return
         self._send_found(found, planned)
+
+    def _redirect(self, path: str) -> None:
+        """To the path as Go cleans it; a client that followed would call something else."""
+        clean = posixpath.normpath(re.sub("/+", "/", path))
+        link = f'<a href="{clean}">Temporary Redirect</a>.\n\n'
+        self._send(307, link.encode(), "text/html; charset=utf-8", {"Location": clean})
 
     def _send_found(self, found: Any, planned: Planned | None) -> None:
         content = json.dumps(found, separators=(",", ":")).encode()

@@ -64,7 +64,8 @@ class Store:
         """A copy. Raises ApiError 404."""
         with self.changed:
             if (namespace, name) not in self.workflows:
-                raise ApiError(404, f'workflows.argoproj.io "{name}" not found')
+                shown = name.replace("\x00", "\\x00")
+                raise ApiError(404, f'workflows.argoproj.io "{shown}" not found')
             return copy.deepcopy(self.workflows[namespace, name])
 
     def all_workflows(self) -> list[JsonObject]:

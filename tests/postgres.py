@@ -1,4 +1,4 @@
-"""Runs a command with DATABASE_URL pointing at a PostgreSQL of its own: python -m tests.postgres COMMAND..."""
+"""Runs a command with DATABASE_URL pointing at a PostgreSQL of its own: python -m tests.postgres COMMAND"""
 
 from __future__ import annotations
 
