@@ -53,7 +53,7 @@ def seen(client: ArgoClient, argo: Simulator, *, selector: str, version: str, un
 
 def test_an_event_has_the_recorded_form(argo: Simulator) -> None:
     recorded = exchanges("10-workflow-events")[1]["response"]["chunks"][0][1]
-    argo.submit("external-job-template")
+    argo.submit("external-job-template", parameters={"job-cmd": "UUID=one"})
     headers = {"Accept": "text/event-stream"}
     with requests.get(
         f"{argo.url}/api/v1/workflow-events/argo", headers=headers, stream=True, timeout=20
@@ -69,7 +69,7 @@ def test_an_event_has_the_recorded_form(argo: Simulator) -> None:
 
 
 def test_another_accept_header_gives_json_lines(argo: Simulator) -> None:
-    argo.submit("external-job-template")
+    argo.submit("external-job-template", parameters={"job-cmd": "UUID=one"})
     headers = {"Accept": "text/event-stream, */*"}
     with requests.get(
         f"{argo.url}/api/v1/workflow-events/argo", headers=headers, stream=True, timeout=20
@@ -81,7 +81,7 @@ def test_another_accept_header_gives_json_lines(argo: Simulator) -> None:
 def test_leaving_a_selector_is_a_deletion_in_the_last_state_that_matched(
     argo: Simulator, client: ArgoClient
 ) -> None:
-    name = argo.submit("external-job-template")
+    name = argo.submit("external-job-template", parameters={"job-cmd": "UUID=one"})
     node = waiting(argo, name)
     version = str(argo.store.version)
     client.resume_node("argo", name, selector=NodeSelector.of(node_id=node))
@@ -91,7 +91,7 @@ def test_leaving_a_selector_is_a_deletion_in_the_last_state_that_matched(
 
 
 def test_a_version_that_is_too_old_and_other_refusals_are_those_recorded(argo: Simulator) -> None:
-    argo.submit("external-job-template")
+    argo.submit("external-job-template", parameters={"job-cmd": "UUID=one"})
     argo.forget_versions()
     answer = requests.get(
         f"{argo.url}/api/v1/workflow-events/argo",
@@ -109,7 +109,7 @@ def test_a_version_that_is_too_old_and_other_refusals_are_those_recorded(argo: S
 def test_kubernetes_end_of_a_watch_is_the_recorded_event(argo: Simulator, client: ArgoClient) -> None:
     recorded = exchanges("10-workflow-events")
     wanted = next(e for e in recorded if "an EOF error message is the last event" in e["note"])
-    argo.submit("external-job-template")
+    argo.submit("external-job-template", parameters={"job-cmd": "UUID=one"})
     argo.faults.add(Fault.END_STREAM, times=1)
     headers = {"Accept": "text/event-stream"}
     path = f"{argo.url}/api/v1/workflow-events/argo"
