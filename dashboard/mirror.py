@@ -261,10 +261,23 @@ def _changes(cluster: str, observation: Seen | Gone, known: dict[uuid.UUID, Wait
     waits = {wait.pk: wait for wait in open_waits(cluster, workflow)}
     changed = [wait for wait in waits.values() if _differs(wait, known.get(wait.pk))]
     for row in known.values():
-        if row.is_waiting and row.pk not in waits and (ending := ending_of(row, workflow)):
+        ending = None if row.pk in waits else _news_of(row, workflow)
+        if ending is not None:
             row.resource_version = _number(workflow.resource_version)
             changed.append(_ended(row, ending))
     return changed
+
+
+def _news_of(row: Wait, workflow: Workflow) -> Ending | None:
+    """How a row ended, if that is not what it says already. Starts are whole seconds: a wait that ended,
+    was retried and ended again within one has the same identity, and its last end is the one to tell."""
+    if row.is_waiting:
+        return ending_of(row, workflow)
+    node = workflow.nodes.get(row.node_id)
+    if node is None or node.started_at != row.started_at or node.is_waiting or node.finished_at is None:
+        return None
+    ending = ending_of(row, workflow)
+    return None if ending is None or ending.state == row.state else ending
 
 
 def _is_old_news(workflow: Workflow, known: Iterable[Wait]) -> bool:

@@ -192,7 +192,7 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("examples", "steps"), [(25, 20), pytest.param(150, 50, marks=pytest.mark.marathon)])
+@pytest.mark.parametrize(("examples", "steps"), [(25, 20), pytest.param(80, 40, marks=pytest.mark.marathon)])
 @pytest.mark.timeout(1800)
 def test_whatever_happens_the_mirror_equals_argo_in_the_end(
     monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
