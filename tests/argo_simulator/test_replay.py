@@ -27,7 +27,9 @@ RATE = "the rate limiter: Fault.STATUS answers 429 where a test wants it"
 LOADED = "a controller feature without a use here: the state is loaded, and the retry of it is replayed"
 RERUN = "what the controller makes of that state: a feature without a use here"
 NEVER_SENT = "a call that our client never makes"
-UNRECORDED = "follows from a stop that was not recorded"
+OTHERS_LISTED = "workflows of earlier exchanges still exist in the replay and stand in the list"
+DAG_GAP = "a gap: a DAG stopped as a whole while a task waits for an unset output stays Running here"
+RETRY_GAP = "a gap: parameters of a retry do not reach a workflowTemplateRef's trigger, nor its recorded UUID"
 
 _WITHOUT_USE = r"(flaky|flakyok|rstrig|rsjob|onexit)"
 #: transcript -> (pattern of the note, reason): the one list of what is not replayed.
@@ -36,9 +38,9 @@ OUT_OF_SCOPE: dict[str, tuple[tuple[str, str], ...]] = {
     "03-list": (
         (r"no options|@latest", LEFT_BEHIND),
         (r"limit without|limit with|next page|the same without fields", ORDER),
-        (r"bad labelSelector$", "an error of the caller, worded otherwise in lists than in streams"),
+        (r"bad labelSelector$", "a gap: the text of this error is not yet that of a list"),
     ),
-    "06-retry": ((r"trigger-job ran again|invalid selector without|^result of the above$", UNRECORDED),),
+    "06-retry": ((r"trigger-job ran again|invalid selector without|^result of the above$", RETRY_GAP),),
     "08-errors": ((r"resubmit|archive|logs", NEVER_SENT),),
     "09-auth": ((r"viewer: list", LEFT_BEHIND),),
     "10-workflow-events": (
@@ -58,14 +60,14 @@ OUT_OF_SCOPE: dict[str, tuple[tuple[str, str], ...]] = {
         (r"falls back|archived (list|get|retry|delete)|result of the above", ARCHIVE),
     ),
     "18-complete-with-outputs": (
-        (r"after the stop|then retry from the node|it waits again, with|now with its output", UNRECORDED),
-        (r"^finished$", UNRECORDED),
+        (r"after the stop|then retry from the node|it waits again, with|now with its output", DAG_GAP),
+        (r"^finished$", DAG_GAP),
     ),
     "19-retry-more": ((f"^before: {_WITHOUT_USE}:?", LOADED), (f"^after: {_WITHOUT_USE}:", RERUN)),
     "20-list-and-stream-while-changing": (
         (r"^stream with|stream with|resourceVersion|sendInitialEvents|allowWatchBookmarks", STREAM),
         (r"itself, afterwards", AFTER_STREAM),
-        (r"^page \d|the whole list now", ORDER),
+        (r"^page \d|the whole list now", OTHERS_LISTED),
     ),
     "21-race": ((r"at once$|right after the|sent again alone", RACE), (r"connection closed", CLOSED)),
     "22-closed-under-load": ((r"connection closed", CLOSED),),
